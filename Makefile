@@ -1,0 +1,46 @@
+# Two commands: `make run` opens the dashboard on real data, `make test` checks everything.
+SHELL := /bin/bash
+PYTHON ?= python3
+WORKSPACE ?= workspace
+PORT ?= 8050
+
+# uv from the PATH, else from a private virtual environment filled from PyPI.
+UV := $(shell command -v uv || echo .tools/bin/uv)
+
+.PHONY: run test setup check browser clean
+.DEFAULT_GOAL := run
+
+run: setup
+	.venv/bin/tdw serve --workspace $(WORKSPACE) --port $(PORT) --open
+
+test: setup browser check
+	.venv/bin/pytest
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+setup: .venv/.complete
+
+.venv/.complete: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked
+	@touch $@
+
+.tools/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version). Name another with PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv .tools || { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	.tools/bin/pip install --quiet --disable-pip-version-check uv
+
+# The browser tests need Chromium with its driver. On Debian as root they are installed when missing.
+browser:
+	@if command -v chromedriver >/dev/null && command -v chromium >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+	else \
+	  echo "The browser tests need chromium and chromedriver on the PATH (Debian: apt-get install chromium chromium-driver)."; exit 1; \
+	fi
+
+clean:
+	rm -rf .venv .tools .pytest_cache .ruff_cache .mypy_cache
