@@ -65,7 +65,7 @@ class ArtifactStore:
         Readers see all of the new epochs or none. Two processes may commit at once: each merges under a lock.
         """
         path = self.path(probe, analyzer, key)
-        with locked(path.with_suffix(".lock")):
+        with locked(self._folder / ".lock"):
             stored = read_dataset(path) if path.exists() else None
             if stored is not None:
                 kept = stored.isel(epoch=~np.isin(stored["epoch"], dataset["epoch"]))
@@ -78,13 +78,13 @@ class ArtifactStore:
     def replace(self, probe: str, analyzer: str, key: str, dataset: xr.Dataset) -> None:
         """Store `dataset` in place of whatever is there."""
         path = self.path(probe, analyzer, key)
-        with locked(path.with_suffix(".lock")):
+        with locked(self._folder / ".lock"):
             write_dataset(path, dataset)
 
     def drop(self, probe: str, analyzer: str, key: str) -> None:
         """Delete that artifact if it is there."""
         path = self.path(probe, analyzer, key)
-        with locked(path.with_suffix(".lock")):
+        with locked(self._folder / ".lock"):
             path.unlink(missing_ok=True)
 
     def token(self, probe: str, analyzer: str, key: str) -> str:

@@ -16,7 +16,7 @@ import xarray as xr
 from data.artifacts import ArtifactStore, DatasetCache
 from data.datasets import write_dataset
 from data.errors import BadParameter, CorruptFile, UnknownEpoch
-from data.files import digest, read_json, replacing, safe_name, stat_token, write_json
+from data.files import canonical_json, digest, read_json, replacing, safe_name, stat_token, write_json
 from data.services import service
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Checkpoint:
             tensors = load(self.path.read_bytes())
         except (OSError, SafetensorError, ValueError) as error:
             raise self._corrupt(error) from error
-        return {name: tensor.float() for name, tensor in tensors.items()}
+        return {name: tensors[name].float() for name in sorted(tensors)}
 
     def view(self, name: str, **selection: Any) -> Any:
         """A view of this checkpoint, e.g. `.view("neuron_map", neuron=37)`; see `Workspace.views`."""
@@ -320,4 +320,6 @@ def _write_tensors(
     kind = None if dtype is None else getattr(torch, dtype)
     plain = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        temporary.write_bytes(save(plain, metadata=dict(metadata)))
+        # One entry: safetensors writes several in a random order, and equal content must give equal files.
+        described = {"training_dynamics_workbench": canonical_json(dict(metadata))}
+        temporary.write_bytes(save(plain, metadata=described))
