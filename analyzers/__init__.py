@@ -1,0 +1,1 @@
+"""Instruments: pure numerics on checkpoints, and the pipeline that runs them. Knows nothing of figures."""

@@ -1,0 +1,196 @@
+"""What instruments share: derived from one checkpoint, computed when first asked for, in float64."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analyzers.fourier import GridSpectrum, grid_transform
+from analyzers.task import ModularTask, modular_task
+from data.errors import BadParameter, MissingArtifact
+
+if TYPE_CHECKING:
+    import torch
+
+    from training.fast_path import GridActivations
+
+FEATURES_VERSION = 1  # part of every artifact's key: raise it when a feature's numbers may change
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+
+class feature(Generic[T]):
+    """A property that is computed once per `Features`; the seconds it took are kept in `Features.seconds`.
+
+    The time of a feature leaves out that of the features it asked for.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> feature[T]: ...
+    @overload
+    def __get__(self, instance: Features, owner: type) -> T: ...
+    def __get__(self, instance: Features | None, owner: type) -> feature[T] | T:
+        if instance is None:
+            return self
+        before, started = sum(instance.seconds.values()), time.perf_counter()
+        value = self._compute(instance)
+        nested = sum(instance.seconds.values()) - before
+        instance.seconds[self._name] = time.perf_counter() - started - nested
+        instance.__dict__[self._name] = value
+        return value
+
+
+class Features:
+    """Lazy features of one checkpoint of a modular-arithmetic variant.
+
+    weights  by the field's names, any float dtype
+    family, params  of the variant; they decide p, the right answers and the split
+    needs    artifacts of the same epoch: needs[analyzer][output] is an array
+    seconds  time spent per feature so far; its names tell which features were computed
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        family: str,
+        params: Mapping[str, Any],
+        needs: Mapping[str, Mapping[str, Array]] | None = None,
+    ) -> None:
+        self._weights, self.family, self.params = weights, family, params
+        self.needs: dict[str, Mapping[str, Array]] = dict(needs or {})
+        self.seconds: dict[str, float] = {}
+
+    def need(self, analyzer: str, output: str) -> Array:
+        """One array of another instrument at this epoch. Raises `MissingArtifact` if it was not provided."""
+        try:
+            return np.asarray(self.needs[analyzer][output])
+        except KeyError:
+            raise MissingArtifact("this checkpoint", analyzer) from None
+
+    # --- the task, without the model ---------------------------------------------------------------------
+
+    @feature
+    def task(self) -> ModularTask:
+        """Modulus, right answers and split."""
+        return modular_task(self.family, self.params)
+
+    @property
+    def p(self) -> int:
+        return self.task.p
+
+    # --- weights -----------------------------------------------------------------------------------------
+
+    @feature
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All weights as float64 tensors."""
+        return {name: tensor.detach().cpu().double() for name, tensor in self._weights.items()}
+
+    @feature
+    def weights(self) -> dict[str, Array]:
+        """All weights as float64 arrays, by the field's names."""
+        return {name: tensor.numpy() for name, tensor in self.tensors.items()}
+
+    def weight(self, name: str) -> Array:
+        """One weight in float64. Raises `BadParameter` that lists what the checkpoint holds."""
+        try:
+            return self.weights[name]
+        except KeyError:
+            raise BadParameter(
+                f"The checkpoint has no weight {name!r}; it has: {', '.join(self.weights)}."
+            ) from None
+
+    @feature
+    def W_E(self) -> Array:
+        """Embedding of the p number tokens, [p, d_model]: the row of `=` is left out."""
+        return self.weight("embed.W_E")[: self.p]
+
+    @feature
+    def W_U(self) -> Array:
+        """Unembedding, [d_model, p]."""
+        return self.weight("unembed.W_U")
+
+    @feature
+    def matrices(self) -> dict[str, Array]:
+        """Every weight matrix by short name, attention per head: W_E, W_Q.0, ..., W_in, W_out, W_U."""
+        named = {"W_E": self.W_E}
+        for name in ("W_Q", "W_K", "W_V", "W_O"):
+            stacked = self.weight(f"blocks.0.attn.{name}")
+            named |= {f"{name}.{head}": matrix for head, matrix in enumerate(stacked)}
+        return named | {
+            "W_in": self.weight("blocks.0.mlp.W_in"),
+            "W_out": self.weight("blocks.0.mlp.W_out"),
+            "W_U": self.W_U,
+        }
+
+    @feature
+    def singular_values(self) -> dict[str, Array]:
+        """Singular values of every matrix, descending; NaN throughout for a matrix that is not finite."""
+        with _one_thread():
+            return {name: _singular_values(matrix) for name, matrix in self.matrices.items()}
+
+    # --- activations at `=`, over the whole grid ---------------------------------------------------------
+
+    @feature
+    def pattern(self) -> Array:
+        """Attention of `=` to (a, b, =), [n_heads, 3, p (a), p (b)]: the softmax of that one query."""
+        from training.fast_path import attention_pattern
+
+        return attention_pattern(self.tensors, self.p).numpy()
+
+    @feature
+    def pattern_spectrum(self) -> GridSpectrum:
+        """Grid spectrum of every attention map; fields [K, n_heads, 3]."""
+        return grid_transform(np.moveaxis(self.pattern, (2, 3), (0, 1)))
+
+    @feature
+    def grid(self) -> GridActivations:
+        """Activations of the whole model on the grid (float64 tensors)."""
+        from training.fast_path import forward_grid
+
+        return forward_grid(self.tensors, self.p)
+
+    @feature
+    def neurons(self) -> Array:
+        """Neurons after the ReLU, [p (a), p (b), d_mlp]."""
+        return self.grid.neurons.numpy()
+
+    @feature
+    def neuron_spectrum(self) -> GridSpectrum:
+        """Grid spectrum of every neuron; fields [K, d_mlp]."""
+        return grid_transform(self.neurons)
+
+    @feature
+    def logits(self) -> Array:
+        """Logits over the p classes, [p * p, p], rows in the order n = a * p + b."""
+        return self.grid.logits.numpy().reshape(self.p**2, -1)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Many small decompositions are faster on one thread: theirs would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _singular_values(matrix: Array) -> Array:
+    if not np.isfinite(matrix).all():
+        return np.full(min(matrix.shape), np.nan)
+    return torch.linalg.svdvals(torch.from_numpy(matrix)).numpy()

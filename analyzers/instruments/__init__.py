@@ -1,0 +1,1 @@
+"""One module per instrument. `analyzers.registry.INSTRUMENTS` lists them."""

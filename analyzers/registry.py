@@ -1,0 +1,210 @@
+"""What an instrument declares about itself, and the registry that orders instruments by what they need.
+
+Adding one: write a module in `analyzers/instruments/` with a decorated function, and name it in
+`INSTRUMENTS`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from analyzers.features import FEATURES_VERSION
+from data.errors import BadParameter, WorkbenchError
+
+INSTRUMENTS = (
+    "analyzers.instruments.neuron_frequencies",
+    "analyzers.instruments.neuron_clusters",
+    "analyzers.instruments.neuron_map",
+    "analyzers.instruments.attention_maps",
+    "analyzers.instruments.attention_frequencies",
+    "analyzers.instruments.embedding_fourier",
+    "analyzers.instruments.singular_values",
+    "analyzers.instruments.logits_summary",
+    "analyzers.instruments.parameter_pca",
+    "analyzers.instruments.turn",
+)
+
+Scope = Literal["checkpoint", "trajectory"]
+Kind = Literal["weights", "activations", "attention", "outputs", "artifacts", "history"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One named array of an instrument. `dims` leaves out `epoch` for the scope "checkpoint"."""
+
+    dims: tuple[str, ...]
+    dtype: str
+    long_name: str
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class Analyzer:
+    """A pure, versioned instrument.
+
+    name        of the artifact; version goes up whenever the numbers may change
+    scope       "checkpoint": compute(features, **parameters), once per checkpoint;
+                "trajectory": compute(run, **parameters), once per variant
+    kind        the heaviest thing it reads: weights, activations, attention, outputs, artifacts (of `needs`
+                only), history
+    outputs     the arrays that compute returns; it may also return coordinates under the name of a dimension
+                and, for the scope "trajectory", texts for the dataset's attributes under "attrs"
+    needs       other instruments, read as features.needs[name] (at the same epoch) or run.artifact(name)
+    parameters  names and defaults; part of the artifact's key
+    formula, source, protocol, caveats   what is measured, who defined it, how it is done here, what misleads
+    requires    what the family must provide (`analyzers.task.CAPABILITIES`)
+    stored      False: fast enough to be computed whenever it is asked for
+    """
+
+    name: str
+    version: int
+    scope: Scope
+    kind: Kind
+    title: str
+    outputs: Mapping[str, Output]
+    compute: Callable[..., Mapping[str, Any]]
+    formula: str
+    source: str
+    protocol: str
+    caveats: str = ""
+    needs: tuple[str, ...] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    requires: tuple[str, ...] = ("modular_arithmetic",)
+    stored: bool = True
+
+    @property
+    def doc(self) -> str:
+        """The documentation of the measure: formula, shapes, units, limits."""
+        return inspect.getdoc(self.compute) or ""
+
+    def with_defaults(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """`parameters` in the types of the defaults, completed by them.
+
+        Raises `BadParameter` for a name that does not exist or a value of another type.
+        """
+        for name in parameters:
+            if name not in self.parameters:
+                known = ", ".join(self.parameters) or "none"
+                raise BadParameter(f"{self.name} has no parameter {name!r}; it has: {known}.")
+        return {
+            name: _like(name, default, parameters.get(name, default))
+            for name, default in self.parameters.items()
+        }
+
+
+def _like(name: str, default: Any, value: Any) -> Any:
+    """`value` as the type of `default`, if nothing is lost by it."""
+    try:
+        converted = type(default)(value)
+    except (TypeError, ValueError):
+        converted = None
+    if converted is None or (not isinstance(value, str) and converted != value):
+        kind = {int: "a whole number", float: "a number"}.get(type(default), f"a {type(default).__name__}")
+        raise BadParameter(f"{name}={value!r} is not {kind}; the default is {default!r}.")
+    return converted
+
+
+def analyzer(**declared: Any) -> Callable[[Callable[..., Mapping[str, Any]]], Analyzer]:
+    """Make the decorated function an `Analyzer` with these fields. Nothing else happens: see `Registry`."""
+    return lambda compute: Analyzer(compute=compute, **declared)
+
+
+class Registry:
+    """Instruments by name. Immutable; `extended` makes a larger one."""
+
+    def __init__(self, analyzers: Iterable[Analyzer]) -> None:
+        self._analyzers: dict[str, Analyzer] = {}
+        for found in analyzers:
+            if found.name in self._analyzers:
+                raise WorkbenchError(f"Two analyzers are called {found.name!r}; rename one.")
+            self._analyzers[found.name] = found
+        self._order = self._sorted()
+
+    def __iter__(self) -> Iterator[Analyzer]:
+        return iter(self._analyzers.values())
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._analyzers
+
+    def get(self, name: str) -> Analyzer:
+        """The instrument of that name. Raises `BadParameter` that lists what there is."""
+        try:
+            return self._analyzers[name]
+        except KeyError:
+            raise BadParameter(
+                f"There is no analyzer {name!r}; there is: {', '.join(self._analyzers)}."
+            ) from None
+
+    def extended(self, *analyzers: Analyzer) -> Registry:
+        """This registry with more instruments."""
+        return Registry([*self, *analyzers])
+
+    def ordered(self, names: Iterable[str] | None = None) -> list[Analyzer]:
+        """The named instruments and all that they need (None: all), each after what it needs."""
+        wanted: set[str] = set()
+        pending = list(self._analyzers if names is None else names)
+        while pending:
+            found = self.get(pending.pop())
+            if found.name not in wanted:
+                wanted.add(found.name)
+                pending.extend(found.needs)
+        return [self._analyzers[name] for name in self._order if name in wanted]
+
+    def key(self, name: str, probe: str = "grid", parameters: Mapping[str, Any] | None = None) -> str:
+        """Key of an artifact: 16 hex digits that change with anything that could change its numbers.
+
+        That is: name, version and parameters of the instrument, the probe, the shared features' version, and
+        the keys of what it needs (with their default parameters). The same for every variant.
+        """
+        found = self.get(name)
+        content = [
+            found.name,
+            found.version,
+            found.with_defaults(parameters or {}),
+            probe,
+            FEATURES_VERSION,
+            [self.key(need, probe) for need in found.needs],
+        ]
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _sorted(self) -> list[str]:
+        order: list[str] = []
+        path: list[str] = []
+
+        def visit(name: str) -> None:
+            if name in order:
+                return
+            if name in path:
+                raise WorkbenchError(f"Analyzers need each other in a circle: {' -> '.join([*path, name])}.")
+            if name not in self._analyzers:
+                raise WorkbenchError(f"{path[-1]} needs {name!r}, which is not a registered analyzer.")
+            path.append(name)
+            for need in self._analyzers[name].needs:
+                visit(need)
+            order.append(path.pop())
+
+        for name in self._analyzers:
+            visit(name)
+        return order
+
+
+def instruments_of(module: str) -> list[Analyzer]:
+    """The instruments that a module defines itself."""
+    members = vars(importlib.import_module(module)).values()
+    return [
+        member for member in members if isinstance(member, Analyzer) and member.compute.__module__ == module
+    ]
+
+
+@cache
+def default_registry() -> Registry:
+    """The instruments that ship with the workbench."""
+    return Registry(found for module in INSTRUMENTS for found in instruments_of(module))

@@ -1,0 +1,256 @@
+"""What notebooks and the dashboard ask for: stored results, small ones computed now, a variant's summary."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from analyzers import staleness
+from analyzers.arrays import attributes, dataset_of
+from analyzers.features import Features
+from analyzers.pipeline import INPUTS, PROBE, ArtifactStatus, status
+from analyzers.registry import Analyzer, Registry, default_registry
+from analyzers.run import Run
+from analyzers.task import capabilities
+from analyzers.turn_detection import EVENTS
+from data.errors import BadParameter, MissingArtifact
+from data.files import stat_token
+
+if TYPE_CHECKING:
+    from data import Variant
+
+KEY_SHARE = 0.1
+KEY_RULE = (
+    "k with at least 10 % of the neurons that are assigned (neuron_clusters), at the last checkpoint,"
+    " provided that at"
+    " least 10 % of the live neurons are assigned"
+)
+
+
+class AnalyzerService:
+    """Reads and computes for any variant. Threads may share it; do not change the datasets it returns."""
+
+    def __init__(self, registry: Registry | None = None, cache_bytes: int = 64 * 2**20) -> None:
+        self.registry = registry or default_registry()
+        self._hashes = staleness.CheckpointHashes()
+        self._cache = _Cache(cache_bytes)
+
+    def list(self) -> list[dict[str, Any]]:
+        """One dict per instrument: name, title, outputs, parameters, formula, source, protocol, caveats."""
+        return [_described(found) for found in self.registry]
+
+    def read(self, variant: Variant, name: str, probe: str = PROBE, **params: Any) -> xr.Dataset:
+        """The stored result of the current version with these parameters.
+
+        Scope "checkpoint": over `epoch`, only epochs whose checkpoint is unchanged since. Scope "trajectory":
+        as computed; if the run has changed since, the attribute `stale` says so ("" otherwise). Raises
+        `MissingArtifact` if there is nothing of that kind, `BadParameter` for an unknown analyzer or
+        parameter.
+        """
+        found = self.registry.get(name)
+        key = self._key(found, probe, params)
+        dataset = staleness.stored(variant, found, key, probe)
+        if dataset is None:
+            detail = "" if not found.stored else staleness.describe(variant, found, key, probe, params)
+            raise MissingArtifact(variant.name, name, detail=detail)
+        if found.scope == "trajectory":
+            inputs = staleness.inputs_of(variant, found, self._hashes)
+            stale = "" if dataset.attrs.get(INPUTS) == inputs else "the run has changed since"
+            return dataset.assign_attrs(stale=stale)
+        dataset = staleness.current(dataset, self._hashes(variant))
+        if not dataset.sizes["epoch"]:
+            raise MissingArtifact(variant.name, name, detail="the checkpoints have changed since")
+        return dataset
+
+    def on_demand(self, variant: Variant, epoch: int, name: str, **params: Any) -> xr.Dataset:
+        """The result at one checkpoint, computed now (a small cache keeps the last ones); `epoch` is a scalar
+        coordinate.
+
+        What the instrument needs is computed too. Raises `UnknownEpoch`, `CorruptFile`, or `BadParameter` for
+        an unknown analyzer or parameter, one of scope "trajectory", or a family that it does not apply to.
+        """
+        found = self.registry.get(name)
+        if found.scope != "checkpoint":
+            raise BadParameter(
+                f"{name} looks at the whole run, not at one epoch; read its stored result instead."
+            )
+        lacking = set(found.requires) - capabilities(variant.family)
+        if lacking:
+            raise BadParameter(
+                f"{name} does not apply to the family {variant.family!r}: it needs {', '.join(lacking)}."
+            )
+        parameters = found.with_defaults(params)
+        key = self._key(found, PROBE, parameters)
+        place = (variant.identity, self._hashes.at(variant, epoch), key)
+        cached = self._cache.get(place)
+        if cached is not None:
+            return cached
+        features = Features(variant.at(epoch).weights, variant.family, variant.params)
+        for need in self.registry.ordered(found.needs):
+            features.needs[need.name] = need.compute(features, **need.with_defaults({}))
+        attrs = attributes(found, key, PROBE, parameters, variant.identity)
+        dataset = dataset_of(found, found.compute(features, **parameters), attrs, epoch)
+        self._cache.put(place, dataset)
+        return dataset
+
+    def token(self, variant: Variant, name: str, probe: str = PROBE, **params: Any) -> str:
+        """A text that changes whenever what `read` or `on_demand` returns may; "" if nothing is stored."""
+        found = self.registry.get(name)
+        key = self._key(found, probe, params)
+        checkpoints = stat_token(variant.path / "checkpoints")
+        if not found.stored:
+            return f"{key}.{checkpoints}"
+        content = variant.artifacts.token(probe, name, key)
+        inputs = stat_token(variant.history_path) if found.kind == "history" else checkpoints
+        return f"{content}.{inputs}" if content else ""
+
+    def status(self, variant: Variant, probe: str = PROBE) -> Sequence[ArtifactStatus]:
+        """The state of every stored artifact that applies to the variant: complete, missing epochs, stale."""
+        return status(variant, probe, self.registry, self._hashes)
+
+    def summary(self, variant: Variant) -> dict[str, Any]:
+        """Plain scalars about a variant; None where the instrument has not run.
+
+        checkpoints, first_epoch, last_epoch; trained_epochs and the last train_loss and test_loss of the
+        history; train_accuracy and test_accuracy at the last checkpoint; turn: verdict, reason, confidence
+        and per event [lower, upper] or None (from the history, whether or not the instrument has run);
+        key_frequencies at the last checkpoint, with key_frequencies_rule, live_neurons and assigned_neurons.
+        """
+        epochs, history = variant.epochs, variant.history
+        losses = {name: _last(history, name) for name in ("train_loss", "test_loss")}
+        return {
+            "variant": variant.name,
+            "family": variant.family,
+            "checkpoints": len(epochs),
+            "first_epoch": epochs[0] if epochs else None,
+            "last_epoch": epochs[-1] if epochs else None,
+            "trained_epochs": int(history["epoch"][-1]) if history.sizes["epoch"] else None,
+            **losses,
+            **self._accuracies(variant),
+            "turn": self._turn(variant),
+            **self._key_frequencies(variant),
+        }
+
+    # --- private -----------------------------------------------------------------------------------------
+
+    def _key(self, found: Analyzer, probe: str, params: Mapping[str, Any]) -> str:
+        return self.registry.key(found.name, probe, params)
+
+    def _last_epoch(self, variant: Variant, name: str) -> xr.Dataset | None:
+        """The stored result at the last checkpoint."""
+        try:
+            dataset = self.read(variant, name)
+        except (BadParameter, MissingArtifact):
+            return None
+        last = variant.epochs[-1]
+        return dataset.sel(epoch=last) if last in dataset["epoch"].values else None
+
+    def _accuracies(self, variant: Variant) -> dict[str, float | None]:
+        found = self._last_epoch(variant, "logits_summary")
+        return {
+            f"{split}_accuracy": None if found is None else _plain(found["accuracy"].sel(split=split).item())
+            for split in ("train", "test")
+        }
+
+    def _turn(self, variant: Variant) -> dict[str, Any]:
+        try:
+            found = self.read(variant, "turn")
+        except MissingArtifact:
+            found = None
+        if found is None or found.attrs["stale"]:
+            instrument = self.registry.get("turn")
+            found = dataset_of(
+                instrument, instrument.compute(Run(variant, lambda name: self.read(variant, name))), {}
+            )
+        intervals = {
+            event: [_plain(found[bound].sel(event=event).item()) for bound in ("lower", "upper")]
+            for event in EVENTS
+        }
+        return {
+            "verdict": found.attrs["verdict"],
+            "reason": found.attrs["reason"],
+            "confidence": _plain(found["confidence"].item()),
+            **{event: None if interval[1] is None else interval for event, interval in intervals.items()},
+        }
+
+    def _key_frequencies(self, variant: Variant) -> dict[str, Any]:
+        neurons, clusters = (
+            self._last_epoch(variant, name) for name in ("neuron_frequencies", "neuron_clusters")
+        )
+        if neurons is None or clusters is None:
+            learned, live, assigned = None, None, None
+        else:
+            live = int((neurons["dominant_frequency"] > 0).sum())
+            assigned = int(clusters["size"].sum())
+            keys = clusters["freq"].values[clusters["size"].values >= max(KEY_SHARE * assigned, 1)]
+            learned = keys.tolist() if assigned >= KEY_SHARE * live else []
+        return {
+            "key_frequencies": learned,
+            "key_frequencies_rule": KEY_RULE,
+            "live_neurons": live,
+            "assigned_neurons": assigned,
+        }
+
+
+class _Cache:
+    """The datasets used last, up to about `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._lock = limit, Lock()
+        self._entries: OrderedDict[tuple[str, ...], xr.Dataset] = OrderedDict()
+
+    def get(self, place: tuple[str, ...]) -> xr.Dataset | None:
+        with self._lock:
+            if place in self._entries:
+                self._entries.move_to_end(place)
+            return self._entries.get(place)
+
+    def put(self, place: tuple[str, ...], dataset: xr.Dataset) -> None:
+        with self._lock:
+            self._entries[place] = dataset
+            while (
+                len(self._entries) > 1 and sum(kept.nbytes for kept in self._entries.values()) > self._limit
+            ):
+                self._entries.popitem(last=False)
+
+
+def _described(found: Analyzer) -> dict[str, Any]:
+    return {
+        "name": found.name,
+        "title": found.title,
+        "version": found.version,
+        "scope": found.scope,
+        "kind": found.kind,
+        "stored": found.stored,
+        "needs": list(found.needs),
+        "requires": list(found.requires),
+        "parameters": dict(found.parameters),
+        "outputs": {
+            name: {"dims": list(output.dims), "units": output.units, "long_name": output.long_name}
+            for name, output in found.outputs.items()
+        },
+        "formula": found.formula,
+        "source": found.source,
+        "protocol": found.protocol,
+        "caveats": found.caveats,
+    }
+
+
+def _last(history: xr.Dataset, name: str) -> float | None:
+    """The last value that was recorded, None if there is none."""
+    if name not in history:
+        return None
+    values = history[name].values
+    seen = values[~np.isnan(values)]
+    return _plain(float(seen[-1])) if len(seen) else None
+
+
+def _plain(value: float) -> float | None:
+    """A number that JSON can hold; None for NaN and infinities."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,103 @@
+"""Which stored results may be used: those of the current key, the same variant and unchanged inputs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from analyzers.arrays import HASH, encoded_parameters
+from analyzers.registry import Analyzer
+from data.errors import CorruptFile
+from data.files import stat_token
+
+if TYPE_CHECKING:
+    from data import Variant
+
+
+class CheckpointHashes:
+    """Hashes of checkpoint files, read again only when a file changes. May be shared by threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, variant: Variant) -> dict[int, str]:
+        """Hash per saved epoch."""
+        return {epoch: self.at(variant, epoch) for epoch in variant.epochs}
+
+    def at(self, variant: Variant, epoch: int) -> str:
+        """Hash of one checkpoint."""
+        checkpoint = variant.at(epoch)
+        name, token = str(checkpoint.path), stat_token(checkpoint.path)
+        with self._lock:
+            known = self._known.get(name)
+        if known is not None and known[0] == token:
+            return known[1]
+        found = checkpoint.hash
+        with self._lock:
+            self._known[name] = (token, found)
+        return found
+
+
+def stored(variant: Variant, analyzer: Analyzer, key: str, probe: str) -> xr.Dataset | None:
+    """What is stored under that key for this very variant; None if nothing is that can be read."""
+    try:
+        dataset = variant.artifacts.read(probe, analyzer.name, key)
+    except CorruptFile:
+        return None
+    if dataset is None or dataset.attrs.get("variant") != variant.identity:
+        return None
+    return dataset
+
+
+def current(dataset: xr.Dataset, hashes: Mapping[int, str]) -> xr.Dataset:
+    """The epochs of a stored dataset whose checkpoint has not changed since."""
+    pairs = zip(dataset["epoch"].values.tolist(), dataset[HASH].values.tolist(), strict=True)
+    valid = np.array([hashes.get(epoch) == checkpoint for epoch, checkpoint in pairs], dtype=bool)
+    return dataset if valid.all() else dataset.isel(epoch=valid)
+
+
+def inputs_of(variant: Variant, analyzer: Analyzer, hashes: Callable[[Variant], Mapping[int, str]]) -> str:
+    """Fingerprint of what a trajectory-scope instrument reads: the history, or all checkpoints, or both."""
+    digest = hashlib.sha256()
+    if analyzer.kind == "history":
+        history = variant.history
+        for name in sorted(map(str, history.variables)):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(history[name].values).tobytes())
+    if analyzer.kind != "history" or analyzer.needs:
+        digest.update(repr(sorted(hashes(variant).items())).encode())
+    return digest.hexdigest()[:16]
+
+
+def describe(
+    variant: Variant, analyzer: Analyzer, key: str, probe: str, parameters: Mapping[str, Any]
+) -> str:
+    """Why nothing usable is stored under `key`, "" if nothing of that analyzer is stored at all."""
+    if variant.artifacts.token(probe, analyzer.name, key):
+        return "what is stored is damaged or belongs to another variant"
+    others = superseded(variant, analyzer, key, probe, parameters)
+    return "what is stored was made by another version" if others else ""
+
+
+def superseded(
+    variant: Variant, analyzer: Analyzer, key: str, probe: str, parameters: Mapping[str, Any]
+) -> list[str]:
+    """Stored keys of the same analyzer and parameters but another version (or an unreadable file)."""
+    found = []
+    for other in variant.artifacts.keys(probe, analyzer.name):
+        if other == key:
+            continue
+        try:
+            dataset = variant.artifacts.read(probe, analyzer.name, other)
+        except CorruptFile:
+            found.append(other)
+            continue
+        if dataset is not None and dataset.attrs.get("parameters") == encoded_parameters(parameters):
+            found.append(other)
+    return found

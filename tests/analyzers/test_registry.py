@@ -1,0 +1,127 @@
+"""Declarations: order, keys, errors; every shipped instrument says what it is and returns what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyzers import pipeline
+from analyzers.registry import Analyzer, Output, Registry, analyzer, default_registry
+from analyzers.service import AnalyzerService
+from data import Variant
+from data.errors import BadParameter, WorkbenchError
+
+NAMES = [found.name for found in default_registry()]
+
+
+def instrument(name: str, **declared: Any) -> Analyzer:
+    declared = {
+        "version": 1,
+        "scope": "checkpoint",
+        "kind": "weights",
+        "title": name,
+        "outputs": {"value": Output((), "float64", "Value", "1")},
+        "formula": "0",
+        "source": "none",
+        "protocol": "none",
+        **declared,
+    }
+    return analyzer(name=name, **declared)(lambda features: {"value": 0.0})
+
+
+def test_each_comes_after_what_it_needs() -> None:
+    registry = Registry([instrument("c", needs=("b",)), instrument("a"), instrument("b", needs=("a",))])
+    assert [found.name for found in registry.ordered()] == ["a", "b", "c"]
+    assert [found.name for found in registry.ordered(["b"])] == ["a", "b"]
+
+
+def test_circles_unknown_needs_and_doubles_are_refused() -> None:
+    with pytest.raises(WorkbenchError, match="a -> b -> a"):
+        Registry([instrument("a", needs=("b",)), instrument("b", needs=("a",))])
+    with pytest.raises(WorkbenchError, match="a needs 'x'"):
+        Registry([instrument("a", needs=("x",))])
+    with pytest.raises(WorkbenchError, match="Two analyzers are called 'a'"):
+        Registry([instrument("a"), instrument("a")])
+
+
+def test_an_unknown_name_or_parameter_is_answered_with_what_there_is() -> None:
+    registry = default_registry()
+    with pytest.raises(BadParameter, match=r"'neurons'; there is: neuron_frequencies"):
+        registry.get("neurons")
+    with pytest.raises(BadParameter, match="no parameter 'level'; it has: threshold"):
+        registry.key("neuron_clusters", parameters={"level": 1})
+    with pytest.raises(BadParameter, match=r"neuron='x' is not a whole number"):
+        registry.key("neuron_map", parameters={"neuron": "x"})
+    with pytest.raises(BadParameter, match=r"neuron=1\.5 is not a whole number"):
+        registry.key("neuron_map", parameters={"neuron": 1.5})
+
+
+def test_a_key_changes_with_all_that_may_change_the_numbers() -> None:
+    base = instrument("base")
+    user = instrument("user", needs=("base",), parameters={"level": 0.5})
+    registry = Registry([base, user])
+    keys = {
+        registry.key("user"),
+        registry.key("base"),
+        registry.key("user", "other"),
+        registry.key("user", parameters={"level": 0.6}),
+        Registry([base, replace(user, version=2)]).key("user"),
+        Registry([replace(base, version=2), user]).key("user"),
+    }
+    assert len(keys) == 6
+    assert registry.key("user") == registry.key("user", parameters={"level": np.float64(0.5)})
+    assert registry.key("user") == Registry([user, base]).key("user")
+
+
+def test_keys_are_the_same_on_every_machine() -> None:
+    """Stored artifacts are found by these keys: a change here makes all of them stale."""
+    assert default_registry().key("neuron_map", parameters={"neuron": 3}) == "ee09d10e1edb1127"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_instrument_is_documented(name: str) -> None:
+    found = default_registry().get(name)
+    for text in (found.title, found.formula, found.source, found.protocol):
+        assert len(text) > 5
+    for section in ("Formula:", "Units:", "Source:", "Limits:"):
+        assert section in found.doc, section
+    assert "Shape" in found.doc
+    for output in found.outputs.values():
+        assert output.long_name
+        assert output.units
+
+
+def test_every_instrument_returns_what_it_declares(make_variant: Callable[..., Variant]) -> None:
+    variant = make_variant(p=13)
+    assert pipeline.analyze(variant).failures == []
+    service = AnalyzerService()
+    lengths = {"freq": 6, "neuron": 24, "head": 2, "a": 13, "b": 13, "component": 16, "source": 3, "split": 3}
+    lengths |= {"epoch": 4, "matrix": 12, "group": 5, "event": 4, "quantile": 7}
+    for found in default_registry():
+        if found.stored:
+            dataset = service.read(variant, found.name)
+        else:
+            dataset = service.on_demand(variant, 10, found.name)
+        assert set(dataset.data_vars) == set(found.outputs)
+        epoch = ("epoch",) if found.stored and found.scope == "checkpoint" else ()
+        for name, output in found.outputs.items():
+            values = dataset[name]
+            assert values.dims == epoch + output.dims, name
+            assert values.dtype == output.dtype, name
+            assert values.attrs == {"long_name": output.long_name, "units": output.units}
+            for dim in values.dims:
+                expected = 10 if (found.name, dim) == ("parameter_pca", "component") else lengths[str(dim)]
+                assert values.sizes[dim] == expected, (name, dim)
+                assert dim in dataset.coords
+        for dim, first in {"freq": 1, "component": 1, "neuron": 0, "head": 0, "a": 0, "b": 0}.items():
+            if dim in dataset.coords:
+                assert dataset[dim].values[0] == first
+                assert dataset[dim].dtype == np.int64
+        if "source" in dataset.coords:
+            assert dataset["source"].values.tolist() == ["a", "b", "="]
+        for key in ("formula", "source", "protocol", "analyzer", "version", "key"):
+            assert dataset.attrs[key]
