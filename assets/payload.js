@@ -1,0 +1,43 @@
+/* What a mark of a figure carries: the browser's twin of renderers/payload.py.
+ * trace.meta.payload maps a selection field to where its value is: "x", "y", "customdata",
+ * "customdata[i]" or {value: constant}. The first field is the primary one; zero is a legal value. */
+(function (tdw) {
+  "use strict";
+
+  function scalar(value) {
+    if (value === null || value === undefined || value === "") return null;
+    if (typeof value === "object") return value.length === 1 ? scalar(value[0]) : null;
+    if (Number.isNaN(value)) return null;
+    const number = Number(value);
+    return Number.isFinite(number) ? Math.round(number) : String(value);
+  }
+
+  function place(where) {
+    if (typeof where === "object" && where !== null) return { kind: "constant", value: where.value };
+    const indexed = /^customdata\[(\d+)\]$/.exec(where);
+    if (indexed) return { kind: "customdata", index: Number(indexed[1]) };
+    return { kind: where, index: null };
+  }
+
+  function valueAt(where, point) {
+    const spot = place(where);
+    if (spot.kind === "constant") return scalar(spot.value);
+    if (spot.kind !== "customdata") return scalar(point[spot.kind]);
+    const data = point.customdata;
+    if (data === null || data === undefined) return null;
+    return scalar(spot.index === null ? data : data[spot.index]);
+  }
+
+  function fieldsOf(trace) {
+    return (trace && trace.meta && trace.meta.payload) || {};
+  }
+
+  /* -> [[field, value], ...] in the declared order, without fields that the point lacks */
+  function read(trace, point) {
+    return Object.entries(fieldsOf(trace))
+      .map(([field, where]) => [field, valueAt(where, point)])
+      .filter(([, value]) => value !== null);
+  }
+
+  tdw.payload = { read, fieldsOf, place, scalar };
+})((window.tdw = window.tdw || {}));

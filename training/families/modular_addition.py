@@ -1,0 +1,292 @@
+"""``[a, b, =] -> a (op) b mod p`` over all p * p pairs, on a one-layer transformer without norm or biases.
+
+Row ``n`` of the data is ``a = n // p``, ``b = n % p``; token ``p`` is ``=``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from data import VariantRecord
+from data.errors import BadParameter
+from training import transformer
+from training.families.family import Family
+from training.fast_step import FastStep
+from training.transformer import TransformerConfig
+
+if TYPE_CHECKING:
+    from data import Variant
+
+NAME = "modular_addition"
+MAX_P = 1009
+MAX_SEED = 2**63 - 1
+
+IntArray = NDArray[np.int64]
+
+OPERATIONS: dict[str, Callable[[IntArray, IntArray], IntArray]] = {
+    "add": lambda a, b: a + b,
+    "subtract": lambda a, b: a - b,
+    "multiply": lambda a, b: a * b,
+    "x2+xy+y2": lambda a, b: a * a + a * b + b * b,
+}
+_OPERATION_IN_NAME = {"subtract": "subtract", "multiply": "multiply", "x2+xy+y2": "x2xyy2"}
+
+
+@dataclass(frozen=True)
+class Params:
+    """What a variant is asked to learn, and from which data; ``BadParameter`` when that cannot be."""
+
+    p: int
+    seed: int
+    data_seed: int = 598
+    frac_train: float = 0.3
+    operation: str = "add"
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        _check_int("p", self.p)
+        if not 3 <= self.p <= MAX_P:
+            raise BadParameter(f"p={self.p} is out of range; choose a prime from 3 to {MAX_P}, such as 113")
+        if not _is_prime(self.p):
+            raise BadParameter(f"p={self.p} is not prime; the nearest primes are {_nearest_primes(self.p)}")
+        for name, seed in (("seed", self.seed), ("data_seed", self.data_seed)):
+            _check_int(name, seed)
+            if not 0 <= seed <= MAX_SEED:
+                raise BadParameter(
+                    f"{name}={seed} is out of range; choose a whole number from 0 to {MAX_SEED}"
+                )
+        _check_number("frac_train", self.frac_train)
+        if not 0 < self.frac_train < 1:
+            raise BadParameter(
+                f"frac_train={self.frac_train} is not a fraction between 0 and 1 (both excluded); take 0.3"
+            )
+        rows, n_train = self.p * self.p, n_train_rows(self.p, self.frac_train)
+        if not 0 < n_train < rows:
+            raise BadParameter(
+                f"frac_train={self.frac_train} leaves {n_train} of the {rows} pairs of p={self.p} to train; "
+                "choose one that leaves at least one pair to train and one to test on"
+            )
+        if self.operation not in OPERATIONS:
+            raise BadParameter(
+                f"operation={self.operation!r} is not known; choose one of: {', '.join(OPERATIONS)}"
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Model sizes and AdamW settings. Raises ``BadParameter`` when they cannot be used."""
+
+    lr: float = 1e-3
+    weight_decay: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    eps: float = 1e-8
+    dtype: str = "float32"
+    d_model: int = 128
+    n_heads: int = 4
+    d_head: int = 32
+    d_mlp: int = 512
+
+    def __post_init__(self) -> None:
+        self.validate()
+
+    def validate(self) -> None:
+        _check_number("lr", self.lr)
+        if not 0 < self.lr <= 1:
+            raise BadParameter(
+                f"lr={self.lr} is out of range; choose one above 0 and at most 1, such as 0.001"
+            )
+        _check_number("weight_decay", self.weight_decay)
+        if not 0 <= self.weight_decay * self.lr < 1:
+            raise BadParameter(
+                f"weight_decay={self.weight_decay} is out of range; choose 0 or more, below 1 / lr"
+            )
+        if len(self.betas) != 2:
+            raise BadParameter(f"betas={self.betas} must be two numbers, such as 0.9 and 0.98")
+        for beta in self.betas:
+            _check_number("betas", beta)
+            if not 0 <= beta < 1:
+                raise BadParameter(f"betas={self.betas} is out of range; both must be at least 0 and below 1")
+        _check_number("eps", self.eps)
+        if not 0 < self.eps < 1:
+            raise BadParameter(
+                f"eps={self.eps} is out of range; choose one above 0 and below 1, such as 1e-8"
+            )
+        if self.dtype not in ("float32", "float64"):
+            raise BadParameter(
+                f"dtype={self.dtype!r} is not supported for training; choose float32 or float64"
+            )
+        for name, limit in (("d_model", 4096), ("n_heads", 64), ("d_head", 1024), ("d_mlp", 16384)):
+            value = getattr(self, name)
+            _check_int(name, value)
+            if not 1 <= value <= limit:
+                raise BadParameter(f"{name}={value} is out of range; choose a whole number from 1 to {limit}")
+
+
+def make_params(values: Mapping[str, Any]) -> Params:
+    """Params from a plain mapping (JSON, options); ``BadParameter`` names an unknown or missing field."""
+    return _build(Params, values)
+
+
+def make_config(values: Mapping[str, Any]) -> TrainingConfig:
+    """TrainingConfig from a plain mapping; ``BadParameter`` names an unknown field."""
+    values = dict(values)
+    if isinstance(values.get("betas"), list):
+        values["betas"] = tuple(values["betas"])
+    return _build(TrainingConfig, values)
+
+
+def params_of(variant: Variant) -> Params:
+    """The parameters that a stored variant was made with."""
+    return make_params(variant.params)
+
+
+def config_of(variant: Variant) -> TrainingConfig:
+    """The training configuration that a stored variant was made with."""
+    return make_config(variant.config)
+
+
+def variant_name(params: Params, config: TrainingConfig | None = None) -> str:
+    """Readable name: ``p113-s999-d598`` and one suffix for everything that differs from the defaults."""
+    config = config or TrainingConfig()
+    default = TrainingConfig()
+    parts = [f"p{params.p}", f"s{params.seed}", f"d{params.data_seed}"]
+    if params.frac_train != 0.3:
+        parts.append(f"f{params.frac_train!r}")
+    if params.operation != "add":
+        parts.append(_OPERATION_IN_NAME[params.operation])
+    prefixes = {
+        "lr": "lr",
+        "weight_decay": "wd",
+        "eps": "eps",
+        "d_model": "dm",
+        "n_heads": "h",
+        "d_head": "dh",
+    }
+    prefixes |= {"d_mlp": "mlp", "dtype": ""}
+    for field, prefix in prefixes.items():
+        if getattr(config, field) != getattr(default, field):
+            parts.append(f"{prefix}{getattr(config, field)}")
+    if config.betas != default.betas:
+        parts.append(f"b{config.betas[0]!r}_{config.betas[1]!r}")
+    return "-".join(parts)
+
+
+def record(params: Params, config: TrainingConfig | None = None) -> VariantRecord:
+    """What identifies the variant in a workspace."""
+    config = config or TrainingConfig()
+    stored_config = asdict(config)
+    stored_config["betas"] = list(config.betas)
+    return VariantRecord(
+        family=NAME, name=variant_name(params, config), params=asdict(params), config=stored_config
+    )
+
+
+def n_train_rows(p: int, frac_train: float) -> int:
+    """Size of the training set: the fraction of the p * p pairs, rounded down."""
+    return int(frac_train * p * p)
+
+
+def split(params: Params) -> tuple[IntArray, IntArray]:
+    """Rows ``n = a * p + b`` of the training and of the test set, in the order of the seeded permutation."""
+    order = torch.randperm(params.p**2, generator=torch.Generator().manual_seed(params.data_seed)).numpy()
+    n_train = n_train_rows(params.p, params.frac_train)
+    return order[:n_train].copy(), order[n_train:].copy()
+
+
+def labels(params: Params) -> IntArray:
+    """The right answer of every row, [p * p], in 0 .. p - 1."""
+    rows = np.arange(params.p**2, dtype=np.int64)
+    return OPERATIONS[params.operation](rows // params.p, rows % params.p) % params.p
+
+
+def transformer_config(params: Params, config: TrainingConfig | None = None) -> TransformerConfig:
+    """The three-token transformer that a variant is."""
+    config = config or TrainingConfig()
+    return TransformerConfig(
+        n_layers=1,
+        n_heads=config.n_heads,
+        d_model=config.d_model,
+        d_head=config.d_head,
+        d_mlp=config.d_mlp,
+        d_vocab=params.p + 1,
+        d_vocab_out=params.p,
+        n_ctx=3,
+        seed=params.seed,
+    )
+
+
+def init_weights(params: Params, config: TrainingConfig | None = None) -> dict[str, Tensor]:
+    """Reference initialisation: independent N(0, (0.8 / sqrt(d_model))^2), bit-equal for equal seeds."""
+    config = config or TrainingConfig()
+    return transformer.init_weights(transformer_config(params, config), getattr(torch, config.dtype))
+
+
+def tokens(params: Params) -> IntArray:
+    """Input ``[a, b, =]`` of every row, [p * p, 3]."""
+    rows = np.arange(params.p**2, dtype=np.int64)
+    return np.stack([rows // params.p, rows % params.p, np.full_like(rows, params.p)], axis=1)
+
+
+def make_step(
+    params: Sequence[Params], weights: Mapping[str, Tensor], grads: Mapping[str, Tensor]
+) -> FastStep:
+    """Losses and gradients of variants that share p, operation, training fraction and sizes."""
+    train_rows = np.stack([split(one)[0] for one in params])
+    return FastStep(weights, grads, torch.from_numpy(labels(params[0])), torch.from_numpy(train_rows))
+
+
+T = TypeVar("T", Params, TrainingConfig)
+
+
+def _build(kind: type[T], values: Mapping[str, Any]) -> T:
+    known = [field.name for field in fields(kind)]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise BadParameter(f"{NAME} has no setting {unknown[0]!r}; there is: {', '.join(known)}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise BadParameter(f"{NAME} needs more settings ({error}); at least p and seed") from error
+
+
+def _check_int(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise BadParameter(f"{name}={value!r} is not a whole number; give it as one, such as {name}=1")
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BadParameter(f"{name}={value!r} is not a finite number; give a plain decimal such as 0.5")
+
+
+def _is_prime(n: int) -> bool:
+    return n > 1 and all(n % d for d in range(2, math.isqrt(n) + 1))
+
+
+def _nearest_primes(n: int) -> str:
+    below = next((m for m in range(n - 1, 2, -1) if _is_prime(m)), None)
+    above = next(m for m in range(n + 1, 2 * n + 3) if _is_prime(m))
+    return " and ".join(str(m) for m in (below, above) if m is not None and m <= MAX_P)
+
+
+FAMILY = Family(
+    name=NAME,
+    title="Modular arithmetic",
+    make_params=make_params,
+    make_config=make_config,
+    record=record,
+    init_weights=init_weights,
+    make_step=make_step,
+    kernel_path="fast_path",
+    default_epochs=25_000,
+)

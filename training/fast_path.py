@@ -1,0 +1,102 @@
+"""The modular-arithmetic transformer as a function of the (a, b) grid.
+
+Only the ``=`` position of ``[a, b, =]`` reaches the output, its query is the same for every input, and its
+keys and values depend on one token each. With ``x_a = W_E[a] + W_pos[0]``, ``x_b = W_E[b] + W_pos[1]``, ``x_=
+= W_E[p] + W_pos[2]`` and ``q_h = x_= W_Q^h / sqrt(d_head)``::
+
+    s0_h(a) = q_h . x_a W_K^h      s1_h(b) = q_h . x_b W_K^h      s2_h = q_h . x_= W_K^h
+    alpha_h(a, b) = softmax(s0_h(a), s1_h(b), s2_h)
+    resid_mid(a, b) = x_= + sum_h alpha0 x_a W_V^h W_O^h + alpha1 x_b W_V^h W_O^h + alpha2 x_= W_V^h W_O^h
+    logits = (resid_mid + relu(resid_mid W_in) W_out) W_U
+
+This is the same function as the three-token transformer (``training.transformer``), not an approximation.
+
+The functions here are pure: a mapping of weights (names as in ``training.transformer``, any float dtype, any
+device) goes in, new tensors come out. The training step on the same factorisation is ``training.fast_step``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class GridActivations:
+    """Activations at the ``=`` position for every input; axes a and b come first in the residual stream.
+
+    pattern [n_heads, 3, p, p]: attention of ``=`` to (a, b, =), in that order resid_mid [p, p, d_model],
+    neurons [p, p, d_mlp] (after the ReLU), resid_post [p, p, d_model], logits [p, p, p]
+    """
+
+    pattern: Tensor
+    resid_mid: Tensor
+    neurons: Tensor
+    resid_post: Tensor
+    logits: Tensor
+
+
+def forward_grid(weights: Weights, p: int) -> GridActivations:
+    """Every activation of interest over the whole p x p grid of inputs.
+
+    Memory: ``p * p * (2 d_model + d_mlp + p)`` numbers (43 MB at p = 113 in float32).
+    """
+    pattern = attention_pattern(weights, p)
+    resid_mid = _resid_mid(weights, p, pattern)
+    neurons = torch.relu(resid_mid @ weights["blocks.0.mlp.W_in"])
+    resid_post = resid_mid + neurons @ weights["blocks.0.mlp.W_out"]
+    return GridActivations(pattern, resid_mid, neurons, resid_post, resid_post @ weights["unembed.W_U"])
+
+
+def attention_pattern(weights: Weights, p: int) -> Tensor:
+    """Attention of ``=`` to its three sources, [n_heads, 3 (a, b, =), p (a), p (b)]."""
+    x_a, x_b, x_eq = _token_rows(weights, p)
+    w_q, w_k = weights["blocks.0.attn.W_Q"], weights["blocks.0.attn.W_K"]
+    query = x_eq @ w_q / w_q.shape[-1] ** 0.5  # [n_heads, 1, d_head]
+    key_of_query = w_k @ query.mT  # [n_heads, d_model, 1]
+    s0 = x_a @ key_of_query  # [n_heads, p, 1]
+    s1 = (x_b @ key_of_query).mT  # [n_heads, 1, p]
+    s2 = x_eq @ key_of_query  # [n_heads, 1, 1]
+    n_heads = w_q.shape[0]
+    scores = torch.stack([score.expand(n_heads, p, p) for score in (s0, s1, s2)], dim=1)
+    return scores.softmax(dim=1)
+
+
+def neuron_map(weights: Weights, p: int, neuron: int) -> Tensor:
+    """Activation (after the ReLU) of one neuron at every input, [p (a), p (b)], without the other neurons.
+
+    Raises ``IndexError`` naming the range when there is no such neuron.
+    """
+    w_in = weights["blocks.0.mlp.W_in"]
+    d_mlp = w_in.shape[-1]
+    if not 0 <= neuron < d_mlp:
+        raise IndexError(f"neuron {neuron} does not exist; this model has neurons 0 to {d_mlp - 1}")
+    direction = w_in[:, neuron]  # resid_mid . direction is linear in the attention pattern
+    pattern = attention_pattern(weights, p)
+    x_a, x_b, x_eq = _token_rows(weights, p)
+    read = weights["blocks.0.attn.W_V"] @ (weights["blocks.0.attn.W_O"] @ direction).unsqueeze(-1)
+    v0, v1, v2 = x_a @ read, (x_b @ read).mT, x_eq @ read  # [n_heads, p, 1], [n_heads, 1, p], [n_heads, 1, 1]
+    pre = (pattern[:, 0] * v0 + pattern[:, 1] * v1 + pattern[:, 2] * v2).sum(0) + x_eq @ direction
+    return torch.relu(pre)
+
+
+def _token_rows(weights: Weights, p: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Residual stream before attention: x_a [p, d_model], x_b [p, d_model], x_= [1, d_model]."""
+    w_e, w_pos = weights["embed.W_E"], weights["pos_embed.W_pos"]
+    return w_e[:p] + w_pos[0], w_e[:p] + w_pos[1], w_e[p : p + 1] + w_pos[2]
+
+
+def _resid_mid(weights: Weights, p: int, pattern: Tensor) -> Tensor:
+    """x_= plus what every head writes, [p (a), p (b), d_model]."""
+    x_a, x_b, x_eq = _token_rows(weights, p)
+    w_ov = weights["blocks.0.attn.W_V"] @ weights["blocks.0.attn.W_O"]  # [n_heads, d_model, d_model]
+    write_a, write_b, write_eq = x_a @ w_ov, x_b @ w_ov, x_eq @ w_ov  # [n_heads, p or 1, d_model]
+    from_a = pattern[:, 0].permute(1, 2, 0) @ write_a.transpose(0, 1)  # batch a: [b, h] @ [h, d_model]
+    from_b = pattern[:, 1].permute(2, 1, 0) @ write_b.transpose(0, 1)  # batch b: [a, h] @ [h, d_model]
+    from_eq = pattern[:, 2].permute(1, 2, 0) @ write_eq.squeeze(1)
+    return x_eq + from_a + from_b.transpose(0, 1) + from_eq
