@@ -1,8 +1,8 @@
-"""How fast the page answers, measured in headless Chromium: `python -m benchmarks.interaction --workspace DIR`.
+"""How fast the page answers, in headless Chromium: `python -m benchmarks.interaction --workspace DIR`.
 
-An action starts when the selection changes in the page (what a click or a key does first) and ends two animation
-frames after what it should change has changed: the picture is then on the screen. Prints a table; --json writes the
-figures to a file. The server is started by this program, so the first paint is that of a cold server.
+An action starts when the selection changes in the page (what a click or a key does first) and ends two
+animation frames after what it should change has changed: the picture is then on the screen. Prints a table;
+--json writes the figures to a file. The server is started by this program, so the first paint is cold.
 """
 
 from __future__ import annotations
@@ -62,12 +62,11 @@ def main() -> None:
     port = _free_port()
     query = f"?variant={given.variant}" if given.variant else ""
     rows: list[dict[str, Any]] = []
-    with _browser() as driver:
-        with _server(given.workspace, port) as address:
-            rows.append(_row("first paint, cold server and browser", [_load(driver, address + query)]))
-            rows.append(_row("first paint, warm", [_load(driver, address + query) for _ in range(5)]))
-            rows += _epoch_steps(driver, address + query, given.actions)
-            rows += _neurons(driver, address + query, given.actions)
+    with _browser() as driver, _server(given.workspace, port) as address:
+        rows.append(_row("first paint, cold server and browser", [_load(driver, address + query)]))
+        rows.append(_row("first paint, warm", [_load(driver, address + query) for _ in range(5)]))
+        rows += _epoch_steps(driver, address + query, given.actions)
+        rows += _neurons(driver, address + query, given.actions)
     result = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
@@ -89,7 +88,8 @@ def _epoch_steps(driver: webdriver.Chrome, url: str, actions: int) -> Iterator[d
     _settle(driver)
     epochs = _js(driver, "return tdw.selection.info().epochs")
     steps = [epochs[-1 - i % len(epochs)] for i in range(1, actions + 1)]
-    moved = "[...document.querySelectorAll('.panel[data-view=loss_curves] .cursor.of-epoch')].some(one => one.dataset.value === '{0}')"
+    cursors = "document.querySelectorAll('.panel[data-view=loss_curves] .cursor.of-epoch')"
+    moved = f"[...{cursors}].some(one => one.dataset.value === '{{0}}')"
     yield _row(
         "epoch step, cursors of the time plots", [_act(driver, _epoch(e), moved.format(e)) for e in steps]
     )
@@ -154,7 +154,7 @@ def _reveal(driver: webdriver.Chrome, view: str) -> None:
     _wait(
         lambda: _js(
             driver,
-            f"return tdw.panels.settled() && !!document.querySelector('.panel[data-view={view}]').dataset.drawn",
+            f"return tdw.panels.settled() && 'drawn' in document.querySelector('[data-view={view}]').dataset",
         )
     )
 

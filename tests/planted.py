@@ -1,4 +1,4 @@
-"""A small workspace without training: initial weights that turn into planted waves, with a loss that falls late."""
+"""A small workspace without training: initial weights turn into planted waves, and the loss falls late."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data import Workspace
 from torch import Tensor
+
+from data import Workspace
 from training.families import modular_addition
 
 P, D_MLP, EPOCHS, TURN = 23, 24, 12, 9_000
@@ -15,7 +16,7 @@ FREQUENCIES = {1: (3, 7), 2: (2, 5, 9), 3: (4,)}
 
 
 def plant(folder: Path) -> Workspace:
-    """One variant per seed 1, 2, 3, each with twelve checkpoints from 0 to 22,000 and a history of 22,001 epochs."""
+    """One variant per seed 1, 2, 3, each with twelve checkpoints from 0 to 22,000 and a whole history."""
     workspace = Workspace(folder, create=True)
     for seed, frequencies in FREQUENCIES.items():
         params = modular_addition.Params(p=P, seed=seed)
@@ -29,7 +30,9 @@ def plant(folder: Path) -> Workspace:
     return workspace
 
 
-def _planted(start: dict[str, Tensor], frequencies: tuple[int, ...], strength: float, seed: int) -> dict[str, Tensor]:
+def _planted(
+    start: dict[str, Tensor], frequencies: tuple[int, ...], strength: float, seed: int
+) -> dict[str, Tensor]:
     """Neuron n becomes a wave of frequencies[n mod their number] with a phase of its own."""
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.zeros_like(start["embed.W_E"])

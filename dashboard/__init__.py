@@ -1,0 +1,1 @@
+"""The browser's side of the workbench: layout, selection, panels, figures, jobs and the server."""

@@ -1,0 +1,50 @@
+"""Serving the dashboard on this machine."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import webbrowser
+from pathlib import Path
+
+from waitress.server import create_server
+
+from dashboard.security import credentials, is_loopback, require_permission
+from dashboard.server import create_app
+from data import Workspace
+from data.errors import WorkbenchError
+
+THREADS = 8
+
+
+def serve(
+    workspace: Path | None,
+    host: str = "127.0.0.1",
+    port: int = 8050,
+    open_browser: bool = False,
+    insecure: bool = False,
+) -> None:
+    """Serve the dashboard until interrupted. None is the default workspace, made from the samples if absent.
+
+    Raises WorkbenchError when the host would be open to others without a password or the port is taken.
+    """
+    require_permission(host, insecure)
+    app = create_app(Workspace() if workspace is None else Workspace(workspace))
+    app.server.test_client().get("/", auth=credentials())
+    app.server.extensions["tdw_jobs"].warm_up()
+    try:
+        server = create_server(app.server, host=host, port=port, threads=THREADS, ident=None)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise WorkbenchError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
+        raise WorkbenchError(f"Port {port} is in use. Choose another one with --port.") from error
+    address = f"http://{'127.0.0.1' if not is_loopback(host) else host}:{port}/"
+    print(f"The workbench is at {address} (Ctrl+C stops it).", flush=True)
+    if open_browser:
+        threading.Timer(0.3, webbrowser.open, [address]).start()
+    try:
+        server.run()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.close()

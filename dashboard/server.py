@@ -1,0 +1,51 @@
+"""The Dash application of one workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dash import Dash
+
+from analyzers.registry import default_registry
+from analyzers.service import AnalyzerService
+from dashboard import callbacks, routes
+from dashboard.figures import FigureService
+from dashboard.info import variant_info
+from dashboard.jobs import JobManager
+from dashboard.layout import INDEX, page
+from dashboard.paths import ASSETS
+from dashboard.security import protect
+from data import Workspace
+from renderers.catalog import Catalog
+from renderers.service import ViewService
+
+TITLE = "Training Dynamics Workbench"
+
+
+def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Dash:
+    """The dashboard on `workspace`; `views` replaces the catalog.
+
+    The application keeps no state of its users: the selection is in the browser, results are on disk.
+    """
+    opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
+    jobs = JobManager(opened.path / ".cache" / "jobs", opened.path.resolve())
+    app = Dash(
+        __name__,
+        title=TITLE,
+        update_title="",
+        assets_folder=str(ASSETS),
+        assets_ignore=r"theme-boot\.js",
+        index_string=INDEX,
+        background_callback_manager=jobs,
+        serve_locally=True,
+    )
+    results = AnalyzerService()
+    service = ViewService(results, views)
+    analyzers = [analyzer.name for analyzer in default_registry()]
+    app.layout = page(service.catalog)
+    callbacks.register(app, lambda name: variant_info(opened, results, analyzers, name), service.catalog)
+    routes.register(app.server, FigureService(opened, service, app.server))
+    protect(app)
+    app.server.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
+    app.server.extensions["tdw_jobs"] = jobs
+    return app

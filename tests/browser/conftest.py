@@ -1,0 +1,74 @@
+"""One Chromium and one server for the whole session; every test starts with an empty page and storage."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dash.testing.application_runners import ThreadedRunner
+from dash.testing.browser import Browser
+from dash.testing.composite import DashComposite
+from selenium.webdriver.chrome.options import Options
+from workbench_page import Page
+
+from dashboard.server import create_app
+from data import Workspace
+
+PORT = 58731
+os.environ.setdefault("DASH_TEST_CHROMEPATH", shutil.which("chromium") or "/usr/bin/chromium")
+
+
+def _options() -> Options:
+    options = Options()
+    for argument in (
+        "--headless=new",
+        "--window-size=1440,900",
+        "--force-device-scale-factor=1",
+        "--hide-scrollbars",
+    ):
+        options.add_argument(argument)
+    return options
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    downloads = str(tmp_path_factory.mktemp("downloads"))
+    with DashComposite(
+        server=None,
+        browser="Chrome",
+        headless=True,
+        options=[_options()],
+        percy_run=False,
+        download_path=downloads,
+    ) as browser:
+        browser.driver.implicitly_wait(0)
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def address(samples_workspace: Path) -> Iterator[str]:
+    app = create_app(Workspace(samples_workspace))
+    app.server.extensions["tdw_jobs"].warm_up()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with ThreadedRunner() as server:
+        server.start(app, port=PORT)
+        yield server.url
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A page in a fresh state, which must end without errors in the console."""
+    browser.driver.get_log("browser")
+    page = Page(browser.driver, address)
+    yield page
+    errors = page.console_errors()
+    while len(browser.driver.window_handles) > 1:
+        browser.driver.close()
+        browser.driver.switch_to.window(browser.driver.window_handles[0])
+    browser.driver.execute_script("try { localStorage.clear(); sessionStorage.clear() } catch (error) {}")
+    browser.driver.get("about:blank")
+    assert errors == []
