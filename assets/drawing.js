@@ -23,6 +23,7 @@
       const gd = entry.target.querySelector(".js-plotly-plot");
       if (gd && gd._fullLayout && entry.contentRect.width > 0) window.Plotly.Plots.resize(gd);
     }
+    tdw.panels.askAll();
   });
 
   function onClick(panel, event) {

@@ -5,6 +5,7 @@
   "use strict";
   const PATIENCE = 20000;
   const REMEMBERED = 200;
+  const STEP = 40;
   const remembered = new Map();
   const panels = new Map();
 
@@ -42,13 +43,19 @@
     return values;
   }
 
+  /* Width and height for which the figure is laid out, in coarse steps: a few pixels need no new figure. */
+  function sizeOf(panel) {
+    const slot = panel.el.querySelector(".panel-slot");
+    return [slot.clientWidth, slot.clientHeight].map((pixels) => Math.max(STEP, Math.round(pixels / STEP) * STEP));
+  }
+
   function wanted(panel) {
     const selection = tdw.selection.get();
     const fields = {};
     for (const field of panel.depends) if (field !== "variant") fields[field] = selection[field];
     return {
       view: panel.view, variant: selection.variant, selection: fields, params: parametersOf(panel),
-      theme: tdw.theme.current(), density: panel.place === "detail" ? "full" : tdw.theme.density(),
+      theme: tdw.theme.current(), size: sizeOf(panel), density: panel.place === "detail" ? "full" : tdw.theme.density(),
       tokens: panel.needs.map((analyzer) => tdw.selection.info().tokens[analyzer] || ""),
     };
   }
@@ -144,5 +151,5 @@
   tdw.on("info", askAll);
   tdw.on("theme", askAll);
 
-  tdw.panels = { retry, parametersOf, settled, all: () => [...panels.values()] };
+  tdw.panels = { retry, askAll, parametersOf, settled, all: () => [...panels.values()] };
 })((window.tdw = window.tdw || {}));

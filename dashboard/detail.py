@@ -55,37 +55,44 @@ def detail(catalog: Catalog, name: str) -> list[Any]:
 def _measure(view: View) -> html.Aside:
     registry = default_registry()
     used = [registry.get(name) for name in view.needs]
-    if not used:
-        parts: list[Any] = [html.P("Drawn from the training history that the run recorded.")]
-    else:
-        parts = [_card(analyzer) for analyzer in used]
+    parts = [_card(analyzer) for analyzer in used] or [
+        _terms(("Formula", view.formula), ("Source", view.source))
+    ]
     return html.Aside(
         [html.H2("What is measured"), *parts], className="measure", **{"aria-label": "What is measured"}
     )
 
 
 def _card(analyzer: Analyzer) -> html.Section:
-    rows: list[Any] = []
-    for label, text in (
+    terms = _terms(
         ("Formula", analyzer.formula),
         ("Protocol", analyzer.protocol),
         ("Source", analyzer.source),
         ("Caveats", analyzer.caveats),
-    ):
-        if text:
-            rows += [html.Dt(label), html.Dd(text, className="is-formula" if label == "Formula" else "")]
+    )
     quantities = [
         html.Li(
             [html.Code(name), f" {output.long_name}", html.Span(f" [{output.units}]" if output.units else "")]
         )
         for name, output in analyzer.outputs.items()
     ]
-    rows += [html.Dt("Quantities and units"), html.Dd(html.Ul(quantities))]
-    rows += [
-        html.Dt("Instrument"),
-        html.Dd(f"{analyzer.name}, version {analyzer.version}, from {analyzer.kind}"),
-    ]
-    return html.Section([html.H3(analyzer.title), html.Dl(rows)])
+    made = _terms(
+        ("Quantities and units", html.Ul(quantities)),
+        ("Instrument", f"{analyzer.name}, version {analyzer.version}, from {analyzer.kind}"),
+    )
+    return html.Section([html.H3(analyzer.title), terms, made])
+
+
+def _terms(*pairs: tuple[str, Any]) -> html.Dl:
+    """A list of terms and what they say, without those that say nothing."""
+    return html.Dl(
+        [
+            part
+            for term, said in pairs
+            if said
+            for part in (html.Dt(term), html.Dd(said, className="is-formula" if term == "Formula" else ""))
+        ]
+    )
 
 
 def _back() -> html.A:

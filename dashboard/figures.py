@@ -33,6 +33,7 @@ class Question:
     params: Mapping[str, str]
     theme: str
     density: Density
+    size: tuple[int, int] | None
 
     @classmethod
     def parse(cls, asked: Mapping[str, Any]) -> Question:
@@ -49,6 +50,7 @@ class Question:
                 params={str(name): str(value) for name, value in dict(asked["params"]).items()},
                 theme=str(asked["theme"]),
                 density=asked["density"],
+                size=_size(asked.get("size")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadParameter(
@@ -87,6 +89,7 @@ class FigureService:
             sorted(question.params.items()),
             question.theme,
             question.density,
+            question.size,
             variant.token(),
             self._views.token(view, variant),
         ]
@@ -95,7 +98,13 @@ class FigureService:
         if known is not None:
             return known
         bound = self._views.open(
-            variant, question.view, theme=question.theme, density=question.density, **used, **question.params
+            variant,
+            question.view,
+            theme=question.theme,
+            density=question.density,
+            size=question.size,
+            **used,
+            **question.params,
         )
         drawn: dict[str, Any] = encode(bound.raw())
         self._cache.set(key, drawn)
@@ -122,6 +131,14 @@ class FigureService:
             log.exception("View %s failed", asked.get("view"))
             text = f"{type(error).__name__}: {error}. The log of the server has the details."
             return _message("error", "This view failed", text, "retry")
+
+
+def _size(asked: Any) -> tuple[int, int] | None:
+    """The panel's size in pixels, kept within what a screen can have; None if it was not told."""
+    if asked is None:
+        return None
+    width, height = (min(max(int(pixels), 80), 8000) for pixels in asked)
+    return width, height
 
 
 def _message(state: str, title: str, text: str, action: str) -> dict[str, Any]:

@@ -9,10 +9,6 @@ from dash import dcc, html
 from dashboard.panels import panel
 from renderers.catalog import GROUPS, Catalog, View
 
-# A group's navigator is the view one clicks in, its companion the one that follows; they stay side by side.
-NAVIGATORS = {"neurons": "neuron_clusters", "attention": "attention_frequencies"}
-COMPANIONS = {"neurons": "neuron_map", "attention": "attention_maps"}
-
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -69,14 +65,11 @@ def explore(catalog: Catalog) -> list[Any]:
 
 def group(name: str, views: list[View]) -> html.Section:
     """One group: its navigator and companion side by side, the other views in a grid."""
-    navigator, companion = NAVIGATORS.get(name), COMPANIONS.get(name)
-    rest = [
-        panel(view, role="navigator" if view.name == navigator else "")
-        for view in sorted(views, key=lambda view: view.name != navigator)
-        if view.name != companion
-    ]
-    beside = [panel(view, role="companion") for view in views if view.name == companion]
-    body: list[Any] = [html.Div(rest, className=f"panel-grid of-{len(rest)}")]
+    rest = sorted(
+        (view for view in views if view.role != "companion"), key=lambda view: view.role != "navigator"
+    )
+    beside = [panel(view) for view in views if view.role == "companion"]
+    body: list[Any] = [html.Div([panel(view) for view in rest], className=f"panel-grid of-{len(rest)}")]
     if beside:
         body.append(
             html.Aside(beside, className="group-aside", **{"aria-label": f"{GROUPS[name]}: selected"})

@@ -15,8 +15,8 @@ from renderers.catalog import View
 Place = Literal["explore", "detail"]
 
 
-def panel(view: View, place: Place = "explore", role: str = "") -> html.Section:
-    """The panel of `view`. `role` adds a class that the layout gives a meaning ("navigator", "companion").
+def panel(view: View, place: Place = "explore") -> html.Section:
+    """The panel of `view`; its role in the group ("navigator", "companion") becomes a class.
 
     What the panel's figure depends on travels as data attributes, so that the browser alone decides when to
     ask for it (assets/panels.js).
@@ -47,7 +47,9 @@ def panel(view: View, place: Place = "explore", role: str = "") -> html.Section:
                 **{"aria-label": f"{view.title}. {view.blurb}"},
             ),
         ],
-        className=" ".join(filter(None, ["panel", f"is-{view.shape}", f"in-{place}", role and f"is-{role}"])),
+        className=" ".join(
+            filter(None, ["panel", f"is-{view.shape}", f"in-{place}", view.role and f"is-{view.role}"])
+        ),
         **{
             "aria-labelledby": ident,
             "data-view": view.name,

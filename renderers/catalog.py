@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Figure = dict[str, Any]
 Shape = Literal["wide", "square", "tall"]
+Role = Literal["", "navigator", "companion"]
 
 GROUPS: dict[str, str] = {
     "run": "The run",
@@ -42,7 +43,9 @@ class View:
 
     `needs`: analyzers without which there is nothing to draw; `optional`: analyzers that add something when
     they are there ("turn" adds event markers). Formula, source and protocol of a view are those of the
-    analyzers in `needs`. `depends`: the selection fields that the figure reads, and no others. `marks`: the
+    analyzers in `needs`; `formula` and `source` are for a view that is drawn from the history and needs none.
+    `role`: the navigator of a group is clicked in, its companion follows; they stay side by side.
+    `depends`: the selection fields that the figure reads, and no others. `marks`: the
     selection fields that a click on a mark sets, the primary one first.
     """
 
@@ -58,6 +61,9 @@ class View:
     depends: tuple[str, ...] = ("variant",)
     marks: tuple[str, ...] = ()
     shape: Shape = "wide"
+    role: Role = ""
+    formula: str = ""
+    source: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
 
     def settle(self, given: Mapping[str, Any]) -> dict[str, str]:

@@ -34,9 +34,21 @@ def font_size(scene: Scene) -> int:
     return 10 if scene.compact else 12
 
 
-def plot_size(scene: Scene) -> tuple[int, int]:
-    """Width and height in pixels that the plotting area usually has; used only to keep labels apart."""
-    return (340, 235) if scene.compact else (760, 450)
+def plot_size(scene: Scene, right: int = 0) -> tuple[int, int]:
+    """Width and height in pixels of the plotting area, `right` being the room kept beside it.
+
+    Only keeps labels apart, so a panel of unknown size may be taken to have the usual one.
+    """
+    width, height = scene.size or ((400, 290) if scene.compact else (840, 520))
+    least = _margin(scene)
+    return (
+        max(width - least["l"] - least["r"] - right, 60),
+        max(height - least["t"] - least["b"], 60),
+    )
+
+
+def _margin(scene: Scene) -> dict[str, int]:
+    return {"l": 46, "r": 10, "t": 10, "b": 36} if scene.compact else {"l": 66, "r": 16, "t": 14, "b": 50}
 
 
 def axis(scene: Scene, title: str, **more: Any) -> dict[str, Any]:
@@ -293,7 +305,7 @@ def mark_events(scene: Scene, figure_layout: dict[str, Any], *, rail: bool = Fal
     """Draw the scene's events into a layout with a time axis: intervals, and their names above the plot.
 
     With `rail` the intervals lie on the upper edge, so that they cover no cell of a heatmap. Names that would
-    overlap are moved apart.
+    overlap are moved apart, and take two lines where one has no room for all of them.
     """
     low, high = figure_layout["xaxis"]["range"]
     shown = [event for event in scene.events if event.high >= low and event.low <= high]
@@ -312,20 +324,26 @@ def mark_events(scene: Scene, figure_layout: dict[str, Any], *, rail: bool = Fal
                 "layer": "above" if rail else "below",
             }
         )
-    if shown:
-        figure_layout["margin"]["t"] += 8 if scene.compact else 10
-    width, per_letter = plot_size(scene)[0], 0.6 * (font_size(scene) - 1)
+    if not shown:
+        return
+    margin, line_height = figure_layout["margin"], font_size(scene) + 1
+    width = plot_size(scene, right=margin["r"] - _margin(scene)["r"])[0]
     centres = np.array([(event.low + event.high) / 2 for event in shown])
     wanted = (centres - low) / ((high - low) or 1) * width
-    sizes = np.array([per_letter * len(event.label) + 9 for event in shown])
-    placed = spread(wanted, sizes, sizes[0] / 2, width - sizes[-1] / 2) if shown else wanted
-    for event, centre, shift in zip(shown, centres, placed - wanted, strict=True):
-        place = {"xref": "x", "x": float(centre), "y": 1.0, "xanchor": "center", "yanchor": "bottom"}
-        raised = 1 if not rail else 4 if scene.compact else 8
-        font = {"size": font_size(scene) - 1, "color": scene.theme.event}
-        figure_layout["annotations"].append(
-            note(scene, event.label, **place, xshift=float(shift), yshift=raised, font=font)
-        )
+    sizes = np.array([0.6 * (font_size(scene) - 1) * len(event.label) + 9 for event in shown])
+    lines = 1 if sizes.sum() <= width else 2
+    margin["t"] += (8 if scene.compact else 10) + (lines - 1) * line_height
+    lowest = 1 if not rail else 4 if scene.compact else 8
+    for first in range(lines):
+        own = slice(first, None, lines)
+        placed = spread(wanted[own], sizes[own], sizes[own][0] / 2, width - sizes[own][-1] / 2)
+        for event, centre, shift in zip(shown[own], centres[own], placed - wanted[own], strict=True):
+            place = {"xref": "x", "x": float(centre), "y": 1.0, "xanchor": "center", "yanchor": "bottom"}
+            raised = lowest + first * line_height
+            font = {"size": font_size(scene) - 1, "color": scene.theme.event}
+            figure_layout["annotations"].append(
+                note(scene, event.label, **place, xshift=float(shift), yshift=raised, font=font)
+            )
 
 
 def history_heatmap(

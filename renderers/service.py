@@ -29,6 +29,7 @@ class BoundView:
     source: Source
     theme: str = "light"
     density: Density = "full"
+    size: tuple[int, int] | None = None
 
     @cached_property
     def _data(self) -> xr.Dataset:
@@ -45,6 +46,7 @@ class BoundView:
             selection=self.source.selection,
             theme=theme_named(self.theme),
             density=self.density,
+            size=self.size,
             params=self.source.params,
             events=self._events(),
         )
@@ -98,6 +100,7 @@ class ViewService:
         """One dict per view: name, title, group, blurb, parameters, needs, marks, formula, source."""
         from analyzers.registry import default_registry
 
+        known = default_registry()
         return [
             {
                 "name": view.name,
@@ -108,16 +111,23 @@ class ViewService:
                 "needs": list(view.needs),
                 "depends": list(view.depends),
                 "marks": list(view.marks),
-                "formula": "; ".join(default_registry().get(name).formula for name in view.needs),
-                "source": "; ".join(default_registry().get(name).source for name in view.needs),
+                "formula": view.formula or "; ".join(known.get(name).formula for name in view.needs),
+                "source": view.source or "; ".join(known.get(name).source for name in view.needs),
             }
             for view in self.catalog
         ]
 
     def open(
-        self, variant: Any, name: str, *, theme: str = "light", density: Density = "full", **given: Any
+        self,
+        variant: Any,
+        name: str,
+        *,
+        theme: str = "light",
+        density: Density = "full",
+        size: tuple[int, int] | None = None,
+        **given: Any,
     ) -> BoundView:
-        """Bind the view `name` to `variant`.
+        """Bind the view `name` to `variant`, to be drawn for a panel of that `size` in pixels.
 
         `given` holds selection fields (epoch, neuron, head, frequency) and parameters of the view. Without an
         epoch it is the last checkpoint. Raises BadParameter for anything unknown and UnknownEpoch for an
@@ -127,7 +137,7 @@ class ViewService:
         fields = {field: value for field, value in given.items() if field in FIELDS and field != "variant"}
         selection = self._selection(variant, view, fields)
         params = view.settle({key: value for key, value in given.items() if key not in fields})
-        return BoundView(view, Source(variant, selection, params, self.reader), theme, density)
+        return BoundView(view, Source(variant, selection, params, self.reader), theme, density, size)
 
     def token(self, view: str | View, variant: Any) -> str:
         """A text that changes whenever something behind that view of `variant` does: artifacts, or

@@ -94,12 +94,13 @@ class Event:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything but the data that a drawing depends on."""
+    """Everything but the data that a drawing depends on. `size`: width and height of the panel in pixels."""
 
     p: int
     selection: Selection
     theme: Theme = LIGHT
     density: Density = "full"
+    size: tuple[int, int] | None = None
     params: Mapping[str, str] = field(default_factory=dict)
     events: tuple[Event, ...] = ()
 

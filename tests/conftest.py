@@ -5,9 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planted import plant
+from planted import SHIPPED, plant
 
 from analyzers.pipeline import analyze
+from data import Workspace
+
+
+@pytest.fixture(scope="session")
+def shipped_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped samples as a first start has them, one of the three runs analysed."""
+    workspace = Workspace(tmp_path_factory.mktemp("shipped") / "workspace", create=True)
+    workspace.add_samples()
+    assert analyze(workspace[SHIPPED]).failures == []
+    return workspace.path
 
 
 @pytest.fixture(scope="session")

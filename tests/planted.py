@@ -1,4 +1,4 @@
-"""A small workspace without training: initial weights turn into planted waves, and the loss falls late."""
+"""A workspace without training: initial weights turn into planted waves, and the loss falls late."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from data import Workspace
 from training.families import modular_addition
 
 P, D_MLP, EPOCHS, TURN = 23, 24, 12, 9_000
+SHIPPED = "p113-s999-d598"
 FREQUENCIES = {1: (3, 7), 2: (2, 5, 9), 3: (4,)}
 
 

@@ -13,6 +13,7 @@ from renderers.figure import (
     axis,
     colorbar,
     end_labels,
+    font_size,
     framed,
     frequency_axis,
     heatmap,
@@ -21,6 +22,7 @@ from renderers.figure import (
     mark_events,
     message,
     note,
+    plot_size,
     swatch,
     time_axis,
 )
@@ -88,7 +90,9 @@ def _draw_maps(data: xr.Dataset, scene: Scene) -> Figure:
             side.update(nticks=4, showticklabels=shown)
         built[f"xaxis{mark}"], built[f"yaxis{mark}"] = framed(x, scene), framed(y, scene)
         place = {"xref": f"x{mark} domain", "yref": f"y{mark} domain", "x": 0.0, "y": 1.0}
-        text = _head_label(data, index, head)
+        width, height = plot_size(scene, right=48)
+        side_length = min(width * (across[1] - across[0]), height * (up[1] - up[0]))
+        text = _head_label(data, index, head, 1.06 * side_length / (0.58 * font_size(scene)))
         built["annotations"].append(note(scene, text, **place, xanchor="left", yanchor="bottom"))
     built["margin"]["t"] += 8
     return {"data": traces, "layout": built}
@@ -99,11 +103,14 @@ def _domain(index: int, count: int, gap: float) -> list[float]:
     return [index * (width + gap), index * (width + gap) + width]
 
 
-def _head_label(data: xr.Dataset, index: int, head: int) -> str:
+def _head_label(data: xr.Dataset, index: int, head: int, letters: float) -> str:
+    """The head with its dominant frequency and fraction, shorter where there is room for fewer `letters`."""
     if "dominant_frequency" not in data or int(data["dominant_frequency"][index]) == 0:
         return f"head {head}"
     k, fraction = int(data["dominant_frequency"][index]), float(data["dominant_fraction"][index])
-    return f"head {head} · {swatch(frequency_colour(k))} k {k} · {fraction:.0%}"
+    name = f"head {head}" if letters >= 20 else f"{head}"
+    share = f" · {fraction:.0%}" if letters >= 14 else ""
+    return f"{name} · {swatch(frequency_colour(k))} k {k}{share}"
 
 
 def _frequencies(source: Source) -> xr.Dataset:
@@ -197,6 +204,7 @@ def _draw_history(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="attention_maps",
+        role="companion",
         title="Attention maps",
         group="attention",
         order=1,
@@ -213,6 +221,7 @@ VIEWS = (
     ),
     View(
         name="attention_frequencies",
+        role="navigator",
         title="Attention by frequency",
         group="attention",
         order=2,

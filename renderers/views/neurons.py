@@ -224,6 +224,7 @@ def _draw_history(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="neuron_clusters",
+        role="navigator",
         title="Neurons by frequency",
         group="neurons",
         order=1,
@@ -239,6 +240,7 @@ VIEWS = (
     ),
     View(
         name="neuron_map",
+        role="companion",
         title="Neuron map",
         group="neurons",
         order=2,

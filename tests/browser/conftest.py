@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,19 +50,44 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(scope="session")
-def address(samples_workspace: Path) -> Iterator[str]:
-    app = create_app(Workspace(samples_workspace))
+@contextmanager
+def _served(workspace: Path, port: int) -> Iterator[str]:
+    app = create_app(Workspace(workspace))
     app.server.extensions["tdw_jobs"].warm_up()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ThreadedRunner() as server:
-        server.start(app, port=PORT)
+        server.start(app, port=port)
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def address(samples_workspace: Path) -> Iterator[str]:
+    with _served(samples_workspace, PORT) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shipped_address(shipped_workspace: Path) -> Iterator[str]:
+    with _served(shipped_workspace, PORT + 1) as url:
+        yield url
 
 
 @pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """A page in a fresh state, which must end without errors in the console."""
+    with _fresh(browser, address) as page:
+        yield page
+
+
+@pytest.fixture
+def shipped_page(browser: Browser, shipped_address: str) -> Iterator[Page]:
+    """The same on the shipped samples."""
+    with _fresh(browser, shipped_address) as page:
+        yield page
+
+
+@contextmanager
+def _fresh(browser: Browser, address: str) -> Iterator[Page]:
     browser.driver.get_log("browser")
     page = Page(browser.driver, address)
     yield page

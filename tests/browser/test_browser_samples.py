@@ -1,0 +1,54 @@
+"""What a newcomer does first, on the shipped samples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from planted import SHIPPED
+from selenium.webdriver.common.keys import Keys
+from workbench_page import Page
+
+from data import Workspace
+from training.fast_path import neuron_map
+
+
+def test_from_the_loss_to_a_neuron_and_back_in_time(shipped_page: Page, shipped_workspace: Path) -> None:
+    page, workspace = shipped_page, Workspace(shipped_workspace)
+    page.open("/")
+    assert page.state["variant"] == "p101-s999-d598"  # the first by name, which is not analysed
+    page.show("accuracy")
+    assert f"tdw analyze {page.state['variant']}" in page.text("[data-view=accuracy] .panel-message")
+    assert page.js("return document.querySelector('[data-view=loss_curves]').dataset.state") == "figure"
+
+    page.keys("/")
+    page.until("document.querySelector('.dash-dropdown-content, .dash-dropdown-options') !== null")
+    page.keys(SHIPPED)
+    page.until("document.querySelectorAll('.dash-dropdown-option').length === 1")
+    page.click(".dash-dropdown-option")
+    page.until("tdw.selection.get().variant === arguments[0] && tdw.panels.settled()", SHIPPED)
+    assert "grokked" in page.text("#masthead")
+    assert "9, 33, 38, 55" in page.text("#masthead")
+
+    variant = workspace[SHIPPED]
+    page.click_point("loss_curves", 10_580, float(variant.history["test_loss"].sel(epoch=10_580)))
+    page.until("tdw.selection.get().epoch === 10600")
+    page.settle()
+    shown = page.cursors("epoch")
+    assert {one["value"] for one in shown} == {10_600}
+    assert next(one["x"] for one in shown if one["view"] == "loss_curves") == pytest.approx(10_600, abs=60)
+
+    page.show("neuron_clusters")
+    drawn = page.figure("neuron_clusters")
+    ids = np.array(drawn["customdata"], dtype=int)[0].ravel()
+    page.click_point("neuron_clusters", 200, 33)
+    page.until("tdw.selection.get().neuron === arguments[0] && tdw.panels.settled()", int(ids[200]))
+    page.show("neuron_map")
+    for key, epoch in ((None, 10_600), (Keys.ARROW_RIGHT, 10_800)):
+        if key:
+            page.keys(key)
+        page.until("tdw.selection.get().epoch === arguments[0] && tdw.panels.settled()", epoch)
+        expected = neuron_map(variant.at(epoch).weights, 113, int(ids[200])).numpy()
+        figure = np.array(page.figure("neuron_map")["z"], dtype=float)
+        np.testing.assert_allclose(figure, expected, atol=2e-3 * expected.max())
