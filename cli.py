@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,11 +16,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.table import Table
 
 from data import Variant, Workspace
-from data.errors import BadParameter, WorkbenchError
+from data.errors import BadParameter, UnknownVariant, WorkbenchError
 from data.workspace import default_path
 
 if TYPE_CHECKING:
     from analyzers.pipeline import Report
+    from training.densify import Densified
+    from training.interventions import FrequencyGain
+    from training.trainer import Progress as TrainingProgress
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,6 +39,24 @@ WorkspaceOption = Annotated[
     typer.Option("--workspace", help="The workspace folder. Default: TDW_WORKSPACE, or `workspace`."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+CheckpointsOption = Annotated[
+    str | None,
+    typer.Option(help="Epochs to keep, e.g. 0,100:1000:50,5000. Default: powers of two and every 250."),
+]
+StateEveryOption = Annotated[
+    int, typer.Option(help="Epochs between two states to resume from; a killed run loses no more.")
+]
+LrScheduleOption = Annotated[
+    str | None,
+    typer.Option(help="How the learning rate changes, e.g. cosine:until=25000,floor=1e-5 or constant."),
+]
+WdScheduleOption = Annotated[
+    str | None, typer.Option(help="How the weight decay changes, e.g. piecewise:5000=0.1.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="Any further setting, e.g. d_model=64 (repeatable).")
+]
 
 
 @app.command()
@@ -71,54 +94,300 @@ def train(
     frac_train: Annotated[float, typer.Option(help="Share of the pairs to train on.")] = 0.3,
     operation: Annotated[str, typer.Option(help="add, subtract, multiply or x2+xy+y2.")] = "add",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 1e-3,
+    lr_schedule: LrScheduleOption = None,
     weight_decay: Annotated[float, typer.Option(help="Decoupled weight decay of AdamW.")] = 1.0,
+    wd_schedule: WdScheduleOption = None,
+    setting: SetOption = None,
     epochs: Annotated[int | None, typer.Option(help="Optimizer steps. Default: the family's.")] = None,
-    checkpoints: Annotated[
-        str | None,
-        typer.Option(help="Epochs to keep, e.g. 0,100:1000:50,5000. Default: powers of two and every 250."),
-    ] = None,
+    checkpoints: CheckpointsOption = None,
     checkpoint_dtype: Annotated[str, typer.Option(help="float32 or float16.")] = "float32",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    state_every: StateEveryOption = 1000,
+    device: DeviceOption = "auto",
     tf32: Annotated[bool, typer.Option("--tf32", help="Faster, less exact products on CUDA.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    replicates: Annotated[
+        int | None, typer.Option(help="Train this many copies that differ by --perturb instead.")
+    ] = None,
+    perturb: Annotated[
+        float | None, typer.Option(help="Relative perturbation of the copies. Default: 1e-6.")
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Train one variant and keep its checkpoints."""
+    """Train one variant (or replicates of it) and keep its checkpoints."""
+    from training.families import get_family
+    from training.replicates import DEFAULT_PERTURBATION, train_replicates
     from training.run import train_variant
-    from training.trainer import Progress as TrainingProgress
 
+    config = {"lr": lr, "weight_decay": weight_decay, "lr_schedule": lr_schedule, "wd_schedule": wd_schedule}
+    config |= _settings(setting, taken=config)
+    params = {"p": p, "seed": seed, "data_seed": data_seed, "frac_train": frac_train, "operation": operation}
+    if perturb is not None and replicates is None:
+        raise BadParameter("--perturb needs --replicates, the number of copies, e.g. --replicates 32.")
     made = Workspace(default_path() if workspace is None else workspace, create=True)
-    with _progress() as bar:
-        task = bar.add_task("training", total=None, note="")
-
-        def show(state: TrainingProgress) -> None:
-            losses = f"train {state.train_loss:.3g}, test {state.test_loss:.3g}"
-            note = f"epoch {state.epoch:,}, {losses}, {state.epochs_per_second:,.0f} epochs/s"
-            bar.update(task, total=state.epochs, completed=state.epoch, note=note)
-
+    if replicates is not None:
+        found = get_family(family)
+        root = found.record(found.make_params(params), found.make_config(config))
+        with _bars() as (show, _):
+            outcomes = train_replicates(
+                made,
+                root,
+                replicates,
+                DEFAULT_PERTURBATION if perturb is None else perturb,
+                epochs,
+                checkpoints or (),
+                device,
+                tf32,
+                resume,
+                show,
+                out.print,
+            )
+        failed = [outcome for outcome in outcomes if outcome.error]
+        out.print(f"Trained {len(outcomes) - len(failed)} of {replicates} replicates of {root.name}.")
+        _report_replicates(made, root.name)
+        if failed:
+            causes = "; ".join(str(outcome.error) for outcome in failed)
+            raise WorkbenchError(f"{len(failed)} of {len(outcomes)} replicates failed: {causes}")
+        return
+    with _bars() as (show, _):
         variant = train_variant(
             made,
             family,
-            {"p": p, "seed": seed, "data_seed": data_seed, "frac_train": frac_train, "operation": operation},
-            {"lr": lr, "weight_decay": weight_decay},
+            params,
+            config,
             epochs=epochs,
             checkpoints=checkpoints,
             device=device,
             on_progress=show,
             resume=resume,
             checkpoint_dtype=checkpoint_dtype,
+            state_every=state_every,
             tf32=tf32,
         )
-    history, made_on = variant.history, variant.provenance
-    out.print(
-        f"Trained {variant.name} to epoch {int(history['epoch'][-1]):,} on {made_on['device']}"
-        f" ({made_on['dtype']}, torch {made_on['torch']}):"
-        f" train loss {_loss(float(history['train_loss'][-1]))},"
-        f" test loss {_loss(float(history['test_loss'][-1]))}."
+    _report_run(variant)
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(help="The variant to go on with.")],
+    epochs: Annotated[
+        int | None, typer.Option(help="Train to this epoch. Default: as far as it was meant to go.")
+    ] = None,
+    device: DeviceOption = "auto",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go on with a run that was stopped, or train it for longer; bit-exact on the same device."""
+    from training.run import recorded_epochs, resume_variant
+
+    variant = Workspace(workspace)[name]
+    before = max(recorded_epochs(variant) - 1, 0)
+    with _bars() as (show, _):
+        variant = resume_variant(variant, epochs, device, show)
+    if recorded_epochs(variant) - 1 == before:
+        out.print(
+            f"{name} is complete: it was trained to epoch {before:,}. Give --epochs to train it longer."
+        )
+        return
+    out.print(f"Went on with {name} from its last state (epoch {before:,} was recorded).")
+    _report_run(variant)
+
+
+@app.command()
+def fork(
+    name: Annotated[str, typer.Argument(help="The variant to fork.")],
+    at: Annotated[int, typer.Option(help="The epoch at which it leaves its parent.")],
+    epochs: Annotated[int | None, typer.Option(help="Train to this epoch. Default: as the parent.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Another learning rate.")] = None,
+    lr_schedule: LrScheduleOption = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Another weight decay.")] = None,
+    wd_schedule: WdScheduleOption = None,
+    frac_train: Annotated[float | None, typer.Option(help="Another share of pairs to train on.")] = None,
+    data_seed: Annotated[int | None, typer.Option(help="Another train/test split.")] = None,
+    perturb: Annotated[
+        float | None, typer.Option(help="Move every weight tensor by this relative size, e.g. 1e-6.")
+    ] = None,
+    perturb_seed: Annotated[int, typer.Option(help="Seed of the perturbation.")] = 0,
+    gain: Annotated[
+        float | None, typer.Option(help="Multiply --frequencies at --site by this while training.")
+    ] = None,
+    frequencies: Annotated[str | None, typer.Option(help="Frequencies k of the gain, e.g. 9,33.")] = None,
+    site: Annotated[str, typer.Option(help="Where the gain acts: attn_out or embed.")] = "attn_out",
+    gain_start: Annotated[int | None, typer.Option(help="First epoch of the gain. Default: --at.")] = None,
+    gain_end: Annotated[int | None, typer.Option(help="Epoch at which it is over. Default: the end.")] = None,
+    ramp: Annotated[int, typer.Option(help="Epochs to raise and to lower the gain.")] = 0,
+    no_gain: Annotated[bool, typer.Option("--no-gain", help="End the gain that the parent has.")] = False,
+    checkpoints: CheckpointsOption = None,
+    checkpoint_dtype: Annotated[
+        str | None, typer.Option(help="float32 or float16. Default: as the parent.")
+    ] = None,
+    state_every: StateEveryOption = 1000,
+    device: DeviceOption = "auto",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Train another run from an epoch of a stored one, with something changed (or nothing)."""
+    from training.forks import Change, fork_variant
+    from training.replay import trained_to
+    from training.schedules import Schedule
+
+    parent = Workspace(workspace)[name]
+    end = trained_to(parent) if epochs is None else epochs
+    change = Change(
+        lr=lr,
+        lr_schedule=None if lr_schedule is None else Schedule.parse(lr_schedule),
+        weight_decay=weight_decay,
+        wd_schedule=None if wd_schedule is None else Schedule.parse(wd_schedule),
+        frac_train=frac_train,
+        data_seed=data_seed,
+        perturb=perturb,
+        perturb_seed=perturb_seed,
+        intervention=_gain(
+            gain,
+            frequencies,
+            site,
+            at if gain_start is None else gain_start,
+            end if gain_end is None else gain_end,
+            ramp,
+        ),
+        end_intervention=no_gain,
     )
-    out.print(f"Test loss: {_turn(variant.summary['turn'], reason=True)}.")
-    out.print(f"Kept {len(variant.epochs)} checkpoints in {variant.path}.")
-    out.print(f"Next: tdw analyze {variant.name} --workspace {made.path}")
+    with _bars() as (show, show_replay):
+        variant = fork_variant(
+            parent,
+            at,
+            change,
+            epochs,
+            checkpoints,
+            device,
+            show,
+            on_replay=show_replay,
+            on_note=out.print,
+            checkpoint_dtype=checkpoint_dtype,
+            state_every=state_every,
+        )
+    changed = change.name.replace("-", ", ") or "nothing"
+    out.print(f"Forked {name} at epoch {at:,}; changed: {changed}.")
+    _report_run(variant)
+
+
+@app.command()
+def checkpoints(
+    name: Annotated[str, typer.Argument(help="The variant.")],
+    add: Annotated[
+        str | None, typer.Option(help="Replay the run and add these epochs, e.g. 9000:9600:20.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Add them even if the replay differs from what is stored.")
+    ] = False,
+    device: DeviceOption = "auto",
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the saved epochs of a variant, or add some that were not saved."""
+    from training.densify import densify
+
+    variant = Workspace(workspace)[name]
+    added: dict[str, Any] = {}
+    if add is not None:
+        with _bars() as (_, show):
+            done = densify(variant, add, device, force, show)
+        added = {"densified": done.to_json()}
+        if not as_json:
+            _report_densified(name, done)
+    saved, states = variant.epochs, variant.optimizer_epochs
+    if as_json:
+        print(json.dumps({"variant": name, "epochs": saved, "states": states, **added}, indent=2))
+        return
+    span = f" from {saved[0]:,} to {saved[-1]:,}" if saved else ""
+    out.print(f"{name} has {len(saved)} checkpoints{span}:")
+    out.print(", ".join(map(str, saved)) or "none")
+    out.print(f"States to resume and fork from without a replay: {', '.join(map(str, states)) or 'none'}.")
+
+
+@app.command()
+def replicates(
+    name: Annotated[str, typer.Argument(help="The variant that they are replicates of.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What the replicates of a variant have in common, and where they part."""
+    _report_replicates(Workspace(workspace), name, as_json)
+
+
+@app.command()
+def sweep(
+    file: Annotated[
+        Path | None, typer.Argument(help="A YAML file with a grid or a list of variants.")
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(help="One axis, e.g. p=97,113 or seed=0:8 (0 to 7); repeatable, all combinations."),
+    ] = None,
+    setting: SetOption = None,
+    family: Annotated[str | None, typer.Option(help="The task family. Default: modular_addition.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Optimizer steps. Default: the family's.")] = None,
+    checkpoints: CheckpointsOption = None,
+    checkpoint_dtype: Annotated[str | None, typer.Option(help="float32 or float16.")] = None,
+    state_every: Annotated[int | None, typer.Option(help="Epochs between two states. Default: 1000.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:1.")] = None,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Faster, less exact products on CUDA.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes. Default: one per core.")] = None,
+    max_batch: Annotated[int | None, typer.Option(help="Most variants to a batch.")] = None,
+    dask: Annotated[str | None, typer.Option(help="Run on this Dask cluster, e.g. tcp://host:8786.")] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a grid or a list of variants; what is complete is left alone, so it can be run again."""
+    from training.sweeps import dask_executor, expand_grid, read_sweep, run_sweep, sweep_jobs
+
+    if (file is None) == (not grid):
+        raise BadParameter("Give a YAML file or --grid (repeatable), e.g. --grid p=97,113 --grid seed=0:8.")
+    asked: list[dict[str, Any]]
+    options: dict[str, Any]
+    asked, options = (expand_grid(_grid(grid or [])), {}) if file is None else read_sweep(file)
+    given = {
+        "family": family,
+        "epochs": epochs,
+        "checkpoints": checkpoints,
+        "checkpoint_dtype": checkpoint_dtype,
+        "state_every": state_every,
+        "device": device,
+        "tf32": tf32 or None,
+        "workers": workers,
+        "max_batch": max_batch,
+        "dask": dask,
+    }
+    unknown = sorted(set(options) - set(given))
+    if unknown:
+        raise BadParameter(f"the sweep {file} has no option {unknown[0]!r}; there is: {', '.join(given)}")
+    options |= {name: value for name, value in given.items() if value is not None}
+    making = ("epochs", "checkpoints", "checkpoint_dtype", "state_every")
+    common = _settings(setting, taken={})
+    jobs = sweep_jobs(
+        options.pop("family", "modular_addition"),
+        [{**common, **one} for one in asked],
+        **{name: options.pop(name) for name in making if name in options},
+    )
+    made = Workspace(default_path() if workspace is None else workspace, create=True)
+    address = options.pop("dask", None)
+
+    def told(done: int, batches: int, failed: Sequence[str]) -> None:
+        if not as_json:
+            out.print(f"Batch {done} of {batches} ended" + (f"; {len(failed)} failed." if failed else "."))
+
+    with nullcontext() if address is None else dask_executor(address) as executor:
+        report = run_sweep(made, jobs, executor, on_batch=told, **options)
+    if as_json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        for note in report.notes:
+            out.print(note)
+        out.print(
+            f"{len(jobs)} variants in {made.path}: {len(report.trained)} trained now,"
+            f" {len(report.complete)} complete before, {len(report.failed)} failed."
+        )
+    if report.failed:
+        for name, cause in report.failed.items():
+            err.print(f"{name}: {cause}")
+        raise WorkbenchError(f"{len(report.failed)} of {len(jobs)} variants failed; they are listed above.")
 
 
 @app.command()
@@ -175,7 +444,7 @@ def analyzers(as_json: JsonOption = False) -> None:
     """List the instruments with what they compute and where the formula comes from."""
     from analyzers.service import AnalyzerService
 
-    _list(AnalyzerService().list(), as_json)
+    _list(AnalyzerService().list(), ("name", "title", "scope"), "analyzers", as_json)
 
 
 @app.command()
@@ -183,7 +452,7 @@ def views(as_json: JsonOption = False) -> None:
     """List the views with what they show."""
     from renderers.service import ViewService
 
-    _list(ViewService().list(), as_json)
+    _list(ViewService().list(), ("name", "title", "group"), "views", as_json)
 
 
 @app.command()
@@ -227,6 +496,160 @@ def _analyze(variant: Variant, names: list[str] | None) -> Report:
     return report
 
 
+@contextmanager
+def _bars() -> Iterator[tuple[Callable[[TrainingProgress], None], Callable[[int, int], None]]]:
+    """Progress bars, each shown from its first report on; yields what training and a replay report to."""
+    with _progress() as bar:
+        training = bar.add_task("training", total=None, note="", visible=False)
+        replaying = bar.add_task("replaying", total=None, note="", visible=False)
+
+        def show(state: TrainingProgress) -> None:
+            losses = f"train {state.train_loss:.3g}, test {state.test_loss:.3g}"
+            note = f"epoch {state.epoch:,}, {losses}, {state.epochs_per_second:,.0f} epochs/s"
+            if state.variants > 1:
+                note += f", {state.variants} variants"
+            bar.update(training, total=state.epochs, completed=state.epoch, note=note, visible=True)
+
+        def show_replay(epoch: int, last: int) -> None:
+            note, shown = f"epoch {epoch:,}", epoch < last
+            bar.update(replaying, total=last, completed=epoch, note=note, visible=shown)
+
+        yield show, show_replay
+
+
+def _report_run(variant: Variant) -> None:
+    history, made_on = variant.history, variant.provenance
+    out.print(
+        f"Trained {variant.name} to epoch {int(history['epoch'][-1]):,} on {made_on['device']}"
+        f" ({made_on['dtype']}, torch {made_on['torch']}):"
+        f" train loss {_loss(float(history['train_loss'][-1]))},"
+        f" test loss {_loss(float(history['test_loss'][-1]))}."
+    )
+    out.print(f"Test loss: {_turn(variant.summary['turn'], reason=True)}.")
+    out.print(f"Kept {len(variant.epochs)} checkpoints in {variant.path}.")
+    out.print(f"Next: tdw analyze {variant.name} --workspace {variant.workspace.path}")
+
+
+def _report_densified(name: str, done: Densified) -> None:
+    if not done.added:
+        out.print(f"All {len(done.already)} epochs were stored already; nothing was added to {name}.")
+        return
+    out.print(
+        f"Added {len(done.added)} checkpoints to {name} from epoch {done.added[0]:,} to {done.added[-1]:,},"
+        f" replayed from {done.source}"
+        + (f" ({len(done.already)} were stored already)." if done.already else ".")
+    )
+    if done.verified:
+        checked = ", ".join(map(str, done.verified))
+        out.print(f"Verified: the stored checkpoints on the way came out bit for bit ({checked}).")
+    for one in done.differing:
+        out.print(f"Not verified: the replay {one}; added because of --force.")
+    if done.unverified:
+        out.print(f"Not verified: {len(done.unverified)} epochs after the last stored one.")
+    out.print(f"Next: tdw analyze {name}")
+
+
+def _report_replicates(workspace: Workspace, name: str, as_json: bool = False) -> None:
+    from analyzers.replicates import summary
+    from analyzers.service import AnalyzerService
+    from training.replay import is_replicate
+
+    found = [
+        variant
+        for variant in workspace.variants()
+        if is_replicate(variant) and variant.parent and variant.parent["name"] == name
+    ]
+    if not found:
+        raise UnknownVariant(
+            f"{name} has no replicates in {workspace.path}; `tdw train ... --replicates 32` makes some."
+        )
+    facts = summary(found, AnalyzerService())
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    out.print(f"{name} has {len(found)} replicates.")
+    for event, seen in facts["turn"].items():
+        at = seen["epoch"]
+        where = (
+            f": epoch {at['smallest']:,.0f} to {at['largest']:,.0f}, median {at['median']:,.0f}"
+            f", standard deviation {at['deviation']:,.0f}"
+            if at
+            else ""
+        )
+        out.print(f"{event.capitalize()} in {seen['runs']} of {len(found)}{where}.")
+    for split in ("train", "test"):
+        first = facts[f"{split}_loss_parts"]
+        when = "never" if first is None else f"first at epoch {first:,}"
+        out.print(f"The {split} losses of two of them differ by 1 %: {when}.")
+    shared = facts["key_frequency_jaccard"]
+    if shared is None:
+        out.print("Key frequencies: not computed yet for two of them; run tdw analyze on each, or --all.")
+    else:
+        runs = ", ".join(f"{k} in {count}" for k, count in facts["key_frequency_runs"].items()) or "none"
+        out.print(f"Key frequencies: {runs}; mean Jaccard index of two runs {shared:.2f}.")
+
+
+def _grid(axes: Sequence[str]) -> dict[str, list[Any]]:
+    """The axes of `--grid name=values`; values separated by commas, each a value or a range start:stop[:step]
+    of whole numbers without its stop."""
+    found: dict[str, list[Any]] = {}
+    for text in axes:
+        name, equals, values = (part.strip() for part in text.partition("="))
+        if not equals or not name or not values:
+            raise BadParameter(f"--grid {text!r} is not name=values; write it like --grid p=97,113")
+        if name in found:
+            raise BadParameter(f"--grid gives {name} twice; give all its values at once")
+        found[name] = []
+        for part in values.split(","):
+            try:
+                bounds = [int(number) for number in part.split(":")]
+                found[name] += bounds if len(bounds) == 1 else range(*bounds)
+            except (ValueError, TypeError):
+                found[name].append(_value(part.strip()))
+    return found
+
+
+def _settings(given: list[str] | None, taken: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `--set name=value`: whole numbers, numbers, numbers separated by commas, or words."""
+    found: dict[str, Any] = {}
+    for text in given or []:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
+            raise BadParameter(f"--set {text!r} is not name=value; write it like --set d_model=64")
+        if name in taken:
+            raise BadParameter(f"--set {text!r}: use --{name.replace('_', '-')} {value}")
+        if name in found:
+            raise BadParameter(f"--set gives {name} twice; give it once")
+        parts = [_value(part) for part in value.split(",")]
+        found[name] = parts[0] if len(parts) == 1 else parts
+    return found
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text
+
+
+def _gain(
+    gain: float | None, frequencies: str | None, site: str, start: int, end: int, ramp: int
+) -> FrequencyGain | None:
+    from training.interventions import FrequencyGain
+
+    if gain is None and frequencies is None:
+        return None
+    if gain is None or frequencies is None:
+        raise BadParameter("A gain needs both --gain and --frequencies, e.g. --gain 2 --frequencies 9,33.")
+    try:
+        chosen = tuple(int(part) for part in frequencies.split(","))
+    except ValueError:
+        raise BadParameter(f"--frequencies {frequencies!r} cannot be read; write it like 9,33") from None
+    return FrequencyGain(site, chosen, gain, start, end, ramp)
+
+
 def _progress() -> Progress:
     note = TextColumn("{task.fields[note]}")
     return Progress(
@@ -237,18 +660,20 @@ def _progress() -> Progress:
         note,
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )
 
 
-def _list(described: Any, as_json: bool) -> None:
-    rows = [row if isinstance(row, dict) else asdict(row) for row in described]
+def _list(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], what: str, as_json: bool) -> None:
+    """One line each; everything that is known with --json."""
     if as_json:
         print(json.dumps(rows, indent=2, default=str))
         return
-    table = _table(*rows[0])
+    table = _table(*columns)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(str(row[column]) for column in columns))
     out.print(table)
+    out.print(f"{len(rows)} {what}; --json tells everything about them.")
 
 
 def _table(*columns: str) -> Table:

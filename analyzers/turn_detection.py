@@ -273,7 +273,7 @@ def _drops(at: Array, trend: Array, scale: float) -> list[_Drop]:
                 steepest=float(at[peak]),
                 completion=float(at[peak] + _narrowed(at[last] - at[peak], widening)),
                 decades=float(smooth[first] - smooth[last]),
-                speed=float(rate[peak] / mean_rate),
+                speed=float(rate[peak] / mean_rate) if mean_rate else np.inf,
                 starts=first == 0,
                 ends=last == len(at) - 1,
             )

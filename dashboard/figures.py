@@ -33,7 +33,7 @@ class Question:
     params: Mapping[str, str]
     theme: str
     density: Density
-    size: tuple[int, int] | None
+    size: tuple[int, int] | None = None
 
     @classmethod
     def parse(cls, asked: Mapping[str, Any]) -> Question:

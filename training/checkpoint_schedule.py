@@ -14,10 +14,14 @@ def default_checkpoints(epochs: int) -> list[int]:
 
 
 def parse_checkpoints(text: str, epochs: int) -> list[int]:
+    """``parse_epochs`` with epoch 0 and the last one added."""
+    return complete(parse_epochs(text, epochs), epochs)
+
+
+def parse_epochs(text: str, epochs: int) -> list[int]:
     """Epochs of a comma-separated list of numbers and ``start:stop:step`` ranges, the stop included.
 
-    Epoch 0 and the last one are always added. Raises ``BadParameter`` for what cannot be read or never
-    happens.
+    Raises ``BadParameter`` for what cannot be read or never happens in a run of that many epochs.
     """
     wanted: list[int] = []
     for part in text.split(","):
@@ -32,20 +36,26 @@ def parse_checkpoints(text: str, epochs: int) -> list[int]:
             wanted += range(start, min(stop, epochs + step) + 1, step)
         else:
             raise _unreadable(part)
-    return complete(wanted, epochs)
+    check_epochs(wanted, epochs)
+    return sorted(set(wanted))
 
 
 def complete(wanted: list[int], epochs: int) -> list[int]:
     """Sorted, without repetitions, with epoch 0 and the last one; ``BadParameter`` if one never happens."""
     if epochs < 1:
         raise BadParameter(f"epochs={epochs} is too few; train for at least 1")
+    check_epochs(wanted, epochs)
+    return sorted({0, *wanted, epochs})
+
+
+def check_epochs(wanted: list[int], epochs: int) -> None:
+    """``BadParameter`` if one of them never happens in a run of that many epochs."""
     outside = [epoch for epoch in wanted if not 0 <= epoch <= epochs]
     if outside:
         raise BadParameter(
             f"checkpoint {outside[0]} is outside this run of {epochs} epochs; choose epochs from 0 to "
             f"{epochs}, or train longer"
         )
-    return sorted({0, *wanted, epochs})
 
 
 def _unreadable(part: str) -> BadParameter:

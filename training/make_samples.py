@@ -22,8 +22,8 @@ from torch import Tensor
 from data import Workspace
 from data.errors import WorkbenchError
 from training.families import get_family
-from training.run import choose_device, environment, make_engine
-from training.trainer import Plan, Progress, train
+from training.run import Keep, choose_device, environment, make_engine, make_plan
+from training.trainer import Progress, train
 
 FAMILY = "modular_addition"
 SAMPLES = (  # params, epochs
@@ -126,8 +126,8 @@ def make_sample(
     record = family.record(values, config)
     where = choose_device(device)
     sink = MemorySink(record.name)
-    plan = Plan(epochs, tuple(candidates(epochs)), lambda epoch: config.lr, dtype, state_every=epochs)
-    history = train(make_engine(family, values, config, where), sink, plan, None, on_progress)
+    plan = make_plan(config, Keep(epochs, tuple(candidates(epochs)), dtype, state_every=epochs))
+    history = train(make_engine(family, [(values, config)], where), sink, plan, None, on_progress)
 
     chosen = choose_epochs(history["test_loss"], list(sink.checkpoints))
     # state_every 1 says that the absent states are lost, so that a sample is never restarted by mistake.

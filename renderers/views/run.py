@@ -1,4 +1,4 @@
-"""The run as a whole: losses, accuracy, margins."""
+"""The run as a whole: losses, learning rate and weight decay, accuracy, margins."""
 
 from __future__ import annotations
 
@@ -60,6 +60,42 @@ def _draw_losses(data: xr.Dataset, scene: Scene) -> Figure:
     built["annotations"] += end_labels(scene, labels, y)
     mark_events(scene, built)
     return {"data": traces, "layout": built}
+
+
+_RATES = {
+    "learning rate": ("lr", "learning rate (per update)"),
+    "weight decay": ("weight_decay", "weight decay (multiple of the learning rate)"),
+}
+
+
+def _rates(source: Source) -> xr.Dataset:
+    column, _ = _RATES[source.params["rate"]]
+    history = source.history
+    return history[[column] if column in history else []]
+
+
+def _draw_rates(data: xr.Dataset, scene: Scene) -> Figure:
+    name = scene.params["rate"]
+    column, title = _RATES[name]
+    measured = np.isfinite(data[column].values) if column in data else np.zeros(0, bool)
+    if not measured.any():
+        return message(scene, f"No {name} was recorded for this run.")
+    epochs, values = data["epoch"].values[measured], data[column].values[measured]
+    trace = line(
+        epochs,
+        values,
+        name=name,
+        colour=scene.theme.series[0],
+        hover=f"{name} %{{y:.3g}}",
+        payload={"epoch": "x"},
+    )
+    trace["line"]["shape"] = "hv"  # a rate holds from its epoch to the next
+    top = float(values.max())
+    y = axis(scene, title, range=[0.0, 1.08 * top if top > 0 else 1.0])
+    y["tickformat"] = "~e" if 0 < top < 0.01 else "~g"
+    built = layout(scene, time_axis(scene, data["epoch"].values), y, hovermode="x")
+    mark_events(scene, built)
+    return {"data": [trace], "layout": built}
 
 
 def _accuracy(source: Source) -> xr.Dataset:
@@ -160,15 +196,32 @@ VIEWS = (
         " happened.",
         data=_losses,
         draw=_draw_losses,
+        formula="loss = mean over the inputs of -log softmax(logits)[right class] at =, in float64",
+        source="recorded while training; both losses at epoch e are of the weights after e updates",
         optional=("turn",),
         marks=("epoch",),
         parameters={"scale": Parameter("log", ("log", "linear"), "Loss axis")},
     ),
     View(
+        name="learning_rate",
+        title="Learning rate",
+        group="run",
+        order=2,
+        blurb="The learning rate (or the weight decay) of every update: a horizontal line, unless the run"
+        " follows a schedule. Compare with the loss above it.",
+        data=_rates,
+        draw=_draw_rates,
+        formula="AdamW: w <- (1 - lr weight_decay) w - lr m / (sqrt(v) + eps), m and v bias-corrected",
+        source="recorded at every epoch while training; the entry at epoch e is of the update that follows",
+        optional=("turn",),
+        marks=("epoch",),
+        parameters={"rate": Parameter("learning rate", tuple(_RATES), "Rate")},
+    ),
+    View(
         name="accuracy",
         title="Accuracy",
         group="run",
-        order=2,
+        order=3,
         blurb="Share of inputs whose largest logit is the right class, at each checkpoint, on the train and"
         " test split.",
         data=_accuracy,
@@ -181,7 +234,7 @@ VIEWS = (
         name="margins",
         title="Logit margin",
         group="run",
-        order=3,
+        order=4,
         blurb="How far the right class's logit is ahead of the best wrong one: mean, worst input, and the"
         " spread over inputs. Below zero the answer is wrong.",
         data=_margins,

@@ -48,9 +48,14 @@ class SyntheticVariant:
         train = 4.7 * np.exp(-epoch / 30) + 2e-6 * np.exp(-epoch / 900)
         test = 4.7 + 15 * (1 - np.exp(-epoch / 60))
         test = 1e-6 + test / (1 + np.exp((epoch - 1000) / 40))
-        losses = {"train_loss": train * np.exp(noise[0]), "test_loss": test * np.exp(noise[1])}
+        columns = {
+            "train_loss": train * np.exp(noise[0]),
+            "test_loss": test * np.exp(noise[1]),
+            "lr": np.where(epoch < 700, 1e-3, 3e-4),
+            "weight_decay": np.minimum(1.0, (epoch + 1) / 100),
+        }
         return xr.Dataset(
-            {name: ("epoch", values) for name, values in losses.items()}, coords={"epoch": epoch}
+            {name: ("epoch", values) for name, values in columns.items()}, coords={"epoch": epoch}
         )
 
 

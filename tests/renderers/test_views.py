@@ -123,7 +123,9 @@ class TestEveryView:
             "neuron": range(variant.d_mlp),
             "head": range(HEADS),
             "frequency": range(1, 7),
-            "epoch": variant.history["epoch"].values if view.name == "loss_curves" else EPOCHS,
+            "epoch": variant.history["epoch"].values
+            if view.name in ("loss_curves", "learning_rate")
+            else EPOCHS,
         }
         carried: set[str] = set()
         for params in each_setting(view):
@@ -345,6 +347,25 @@ def test_spectra_are_those_of_the_chosen_matrix_head_and_epochs() -> None:
         epochs.add(mark["epoch"])
         assert point["y"] == np.float32(truth.sel(epoch=mark["epoch"], component=point["x"]))
     assert epochs == {0, 800, 2000}
+
+
+@pytest.mark.parametrize(("rate", "column"), [("learning rate", "lr"), ("weight decay", "weight_decay")])
+def test_rates_are_those_of_the_history_and_hold_until_the_next_epoch(rate: str, column: str) -> None:
+    bound, found = cells("learning_rate", rate=rate)
+    truth = SyntheticVariant().history[column]
+    assert {mark["epoch"] for _, mark in found} >= {0, 2000}
+    for point, mark in found:
+        assert point["y"] == float(truth.sel(epoch=mark["epoch"]))
+    (trace,) = bound.raw()["data"]
+    assert trace["line"]["shape"] == "hv"
+    low, high = bound.raw()["layout"]["yaxis"]["range"]
+    assert low == 0 < trace["y"].min() <= trace["y"].max() < high
+
+
+def test_a_run_without_recorded_weight_decay_says_so() -> None:
+    variant = SyntheticVariant(with_history=False)
+    figure = open_view(catalog().get("learning_rate"), variant=variant, rate="weight decay").raw()
+    assert "No weight decay was recorded" in figure["layout"]["annotations"][0]["text"]
 
 
 def test_loss_curves_keep_their_ends_and_extremes() -> None:

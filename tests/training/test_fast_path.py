@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from training import fast_path
+from training.engine import Intervention, Interventions
 from training.families import modular_addition as family
 from training.fast_step import FastStep
 from training.transformer import Transformer
@@ -166,3 +167,46 @@ def test_a_neuron_that_is_not_there():
     weights = family.init_weights(family.Params(p=11, seed=0))
     with pytest.raises(IndexError, match="neuron 512 does not exist; this model has neurons 0 to 511"):
         fast_path.neuron_map(weights, 11, 512)
+
+
+def test_interventions_are_hooks_in_the_full_transformer():
+    """attn_out: v -> v + r v A; embed: W -> (I + r B) W; several at a site add up; one variant has none."""
+    params, other = family.Params(p=11, seed=3), family.Params(p=11, seed=4)
+    weights = [trained_like(params), trained_like(other)]
+    generator = torch.Generator().manual_seed(0)
+    a1, a2 = (0.1 * torch.randn(128, 128, generator=generator, dtype=torch.float64) for _ in "ab")
+    b = 0.3 * torch.randn(11, 11, generator=generator, dtype=torch.float64)
+    of_first = (
+        Intervention("attn_out", a1, lambda epoch: 0.25 * epoch),
+        Intervention("embed", b, lambda epoch: 0.5),
+        Intervention("attn_out", a2, lambda epoch: 1.0),
+    )
+    many = Interventions([of_first, ()], b)
+    many.ramps.copy_(torch.from_numpy(many.ramps_at([3, 3])))
+    losses, grads = run_step([params, other], weights, interventions=many)
+
+    leaves = {name: weight.clone().requires_grad_() for name, weight in weights[0].items()}
+    w_e = leaves["embed.W_E"]
+    changed = {**leaves, "embed.W_E": torch.cat([w_e[:11] + 0.5 * b @ w_e[:11], w_e[11:]])}
+    model = Transformer(family.transformer_config(params, CONFIG), changed)
+    hooks = {"blocks.0.hook_attn_out": lambda v: v + v @ (0.75 * a1 + a2)}
+    logits = model(torch.from_numpy(family.tokens(params)), hooks=hooks)[:, -1]
+    labels = torch.from_numpy(family.labels(params))
+    train, test = (torch.from_numpy(rows) for rows in family.split(params))
+    train_loss = cross_entropy(logits[train], labels[train])
+    train_loss.backward()
+    assert losses[0, 0].item() == pytest.approx(train_loss.item(), rel=1e-12)
+    assert losses[1, 0].item() == pytest.approx(cross_entropy(logits[test], labels[test]).item(), rel=1e-12)
+    for name, leaf in leaves.items():
+        assert (grads[name][0] - leaf.grad).abs().max() < 1e-12 * leaf.grad.abs().max(), name
+    alone, own = run_step([other], [weights[1]])
+    assert torch.allclose(losses[:, 1:], alone, rtol=1e-13, atol=0)
+    assert all(torch.allclose(grads[name][1], own[name][0], rtol=1e-11, atol=1e-15) for name in own)
+
+
+def test_no_interventions_are_no_matrices():
+    none = Interventions([(), ()], torch.zeros(1))
+    assert none.matrix("embed") is None
+    assert none.matrix("attn_out") is None
+    with pytest.raises(ValueError, match="unknown site 'mlp'"):
+        Intervention("mlp", torch.eye(3), lambda epoch: 1.0)

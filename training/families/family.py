@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from data import VariantRecord
-from training.engine import Step
+from data import Variant, VariantRecord
+from training.engine import Intervention, Interventions, Step
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,10 @@ class Family:
     """A task and an architecture. Owns data, labels, defaults and names; no analyzers and no views.
 
     ``make_params`` and ``make_config`` build validated value objects from plain (JSON) mappings and raise
-    ``BadParameter`` for a value that cannot be used. ``make_step(params of each variant, weights, grads)``
-    gives the function that one training epoch calls (see ``training.engine``); ``kernel_path`` names how it
-    computes.
+    ``BadParameter`` for a value that cannot be used. ``shape(params, config)`` is equal for variants that can
+    train in one batch. ``make_step(params of each variant, weights, grads, interventions)`` gives the
+    function that one training epoch calls (see ``training.engine``); ``kernel_path`` names how it computes.
+    ``interventions(variant)`` are those of a stored variant (a fork).
     """
 
     name: str
@@ -28,6 +29,8 @@ class Family:
     make_config: Callable[[Mapping[str, Any]], Any]
     record: Callable[[Any, Any], VariantRecord]
     init_weights: Callable[[Any, Any], dict[str, Tensor]]
-    make_step: Callable[[Sequence[Any], Mapping[str, Tensor], Mapping[str, Tensor]], Step]
+    shape: Callable[[Any, Any], Hashable]
+    make_step: Callable[[Sequence[Any], Mapping[str, Tensor], Mapping[str, Tensor], Interventions], Step]
     kernel_path: str
     default_epochs: int
+    interventions: Callable[[Variant], tuple[Intervention, ...]] = lambda variant: ()

@@ -16,10 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from data import VariantRecord
-from data.errors import BadParameter
+from data.errors import BadParameter, CorruptFile
 from training import transformer
+from training.acceleration import has_kernels
+from training.engine import Intervention, Interventions
 from training.families.family import Family
 from training.fast_step import FastStep
+from training.interventions import FrequencyGain, gain_of
+from training.schedules import Schedule, schedule_of
+from training.starts import INTERVENTION, START_FILE, load_start
 from training.transformer import TransformerConfig
 
 if TYPE_CHECKING:
@@ -84,7 +89,12 @@ class Params:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Model sizes and AdamW settings. Raises ``BadParameter`` when they cannot be used."""
+    """Model sizes and AdamW settings. Raises ``BadParameter`` when they cannot be used.
+
+    lr_schedule, wd_schedule: how ``lr`` and ``weight_decay`` change over the run; None: not at all.
+    intervention: a frequency gain while training (made by a fork). What is None is left out of the stored
+    configuration, so that it does not take part in the identity.
+    """
 
     lr: float = 1e-3
     weight_decay: float = 1.0
@@ -95,9 +105,33 @@ class TrainingConfig:
     n_heads: int = 4
     d_head: int = 32
     d_mlp: int = 512
+    lr_schedule: Schedule | None = None
+    wd_schedule: Schedule | None = None
+    intervention: FrequencyGain | None = None
 
     def __post_init__(self) -> None:
         self.validate()
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The learning rate of the update that follows ``epoch``."""
+        return self.lr if self.lr_schedule is None else self.lr_schedule.value(epoch, self.lr)
+
+    def weight_decay_at(self, epoch: int) -> float:
+        """The weight decay of the update that follows ``epoch``."""
+        return (
+            self.weight_decay
+            if self.wd_schedule is None
+            else self.wd_schedule.value(epoch, self.weight_decay)
+        )
+
+    def check_epochs(self, epochs: int) -> None:
+        """``BadParameter`` if a schedule goes on after the end of a run of that many epochs."""
+        for what, schedule in (
+            ("learning-rate schedule", self.lr_schedule),
+            ("weight-decay schedule", self.wd_schedule),
+        ):
+            if schedule is not None:
+                schedule.check(epochs, what)
 
     def validate(self) -> None:
         _check_number("lr", self.lr)
@@ -130,6 +164,19 @@ class TrainingConfig:
             _check_int(name, value)
             if not 1 <= value <= limit:
                 raise BadParameter(f"{name}={value} is out of range; choose a whole number from 1 to {limit}")
+        self._validate_schedules()
+
+    def _validate_schedules(self) -> None:
+        lr = self.lr if self.lr_schedule is None else self.lr_schedule.largest(self.lr)
+        decay = self.weight_decay
+        decay = decay if self.wd_schedule is None else self.wd_schedule.largest(decay)
+        if lr > 1:
+            raise BadParameter(f"the learning-rate schedule '{self.lr_schedule}' reaches {lr:g}; at most 1")
+        if lr * decay >= 1:
+            raise BadParameter(
+                f"with these schedules learning rate times weight decay may reach {lr:g} * {decay:g}; keep it"
+                " below 1"
+            )
 
 
 def make_params(values: Mapping[str, Any]) -> Params:
@@ -142,6 +189,11 @@ def make_config(values: Mapping[str, Any]) -> TrainingConfig:
     values = dict(values)
     if isinstance(values.get("betas"), list):
         values["betas"] = tuple(values["betas"])
+    for name in ("lr_schedule", "wd_schedule"):
+        if name in values:
+            values[name] = schedule_of(values[name])
+    if "intervention" in values:
+        values["intervention"] = gain_of(values["intervention"])
     return _build(TrainingConfig, values)
 
 
@@ -178,14 +230,25 @@ def variant_name(params: Params, config: TrainingConfig | None = None) -> str:
             parts.append(f"{prefix}{getattr(config, field)}")
     if config.betas != default.betas:
         parts.append(f"b{config.betas[0]!r}_{config.betas[1]!r}")
+    for prefix, part in (
+        ("lr_", config.lr_schedule),
+        ("wd_", config.wd_schedule),
+        ("", config.intervention),
+    ):
+        if part is not None:
+            parts.append(prefix + part.name)
     return "-".join(parts)
 
 
 def record(params: Params, config: TrainingConfig | None = None) -> VariantRecord:
     """What identifies the variant in a workspace."""
     config = config or TrainingConfig()
-    stored_config = asdict(config)
+    stored_config: dict[str, Any] = {field.name: getattr(config, field.name) for field in fields(config)}
     stored_config["betas"] = list(config.betas)
+    for name in ("lr_schedule", "wd_schedule", "intervention"):
+        part = stored_config.pop(name)
+        if part is not None:
+            stored_config[name] = part.to_json()
     return VariantRecord(
         family=NAME, name=variant_name(params, config), params=asdict(params), config=stored_config
     )
@@ -237,12 +300,41 @@ def tokens(params: Params) -> IntArray:
     return np.stack([rows // params.p, rows % params.p, np.full_like(rows, params.p)], axis=1)
 
 
+def shape(params: Params, config: TrainingConfig) -> tuple[Any, ...]:
+    """What variants must have in common to train in one batch."""
+    sizes = (config.d_model, config.n_heads, config.d_head, config.d_mlp)
+    n_train = n_train_rows(params.p, params.frac_train)
+    return params.p, params.operation, n_train, *sizes, config.dtype, config.betas, config.eps
+
+
 def make_step(
-    params: Sequence[Params], weights: Mapping[str, Tensor], grads: Mapping[str, Tensor]
+    params: Sequence[Params],
+    weights: Mapping[str, Tensor],
+    grads: Mapping[str, Tensor],
+    interventions: Interventions | None = None,
 ) -> FastStep:
-    """Losses and gradients of variants that share p, operation, training fraction and sizes."""
-    train_rows = np.stack([split(one)[0] for one in params])
-    return FastStep(weights, grads, torch.from_numpy(labels(params[0])), torch.from_numpy(train_rows))
+    """Losses and gradients of variants of one shape; by Triton kernels on CUDA when they can be used."""
+    kind = FastStep
+    if has_kernels(weights["unembed.W_U"].device):
+        from training.fused_step import FusedStep
+
+        kind = FusedStep
+    train_rows = torch.from_numpy(np.stack([split(one)[0] for one in params]))
+    return kind(weights, grads, torch.from_numpy(labels(params[0])), train_rows, interventions)
+
+
+def interventions(variant: Variant) -> tuple[Intervention, ...]:
+    """What acts on the model while a stored variant trains, with the matrix that its fork measured."""
+    gain = config_of(variant).intervention
+    if gain is None:
+        return ()
+    kept = load_start(variant) or {}
+    if INTERVENTION not in kept:
+        raise CorruptFile(
+            f"{variant.name} trains with an intervention, but {variant.path / START_FILE}, which holds its"
+            " directions, is missing; restore it, or delete the variant and fork it again"
+        )
+    return (Intervention(gain.site, kept[INTERVENTION], gain.strength),)
 
 
 T = TypeVar("T", Params, TrainingConfig)
@@ -286,7 +378,9 @@ FAMILY = Family(
     make_config=make_config,
     record=record,
     init_weights=init_weights,
+    shape=shape,
     make_step=make_step,
     kernel_path="fast_path",
     default_epochs=25_000,
+    interventions=interventions,
 )
