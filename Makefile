@@ -24,7 +24,7 @@ check: setup
 setup: .venv/.complete
 
 .venv/.complete: pyproject.toml uv.lock | $(UV)
-	$(UV) sync --locked
+	$(UV) sync --locked --compile-bytecode
 	@touch $@
 
 .tools/bin/uv:

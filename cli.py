@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data import Variant, Workspace
 from data.errors import BadParameter, UnknownVariant, WorkbenchError
-from data.workspace import default_path
 
 if TYPE_CHECKING:
     from analyzers.pipeline import Report
+    from data import Variant, Workspace
     from training.densify import Densified
     from training.interventions import FrequencyGain
     from training.trainer import Progress as TrainingProgress
@@ -73,10 +72,11 @@ def serve(
 ) -> None:
     """Open the dashboard; on first use on the shipped samples, which are analysed first."""
     from dashboard.serve import serve as serve_dashboard
+    from data.workspace import default_path
 
     path = default_path() if workspace is None else workspace
     first = not path.exists()
-    opened = Workspace(path, create=True)
+    opened = _workspace(path, create=True)
     if first:
         added = opened.add_samples()
         out.print(f"Made {path} from {len(added)} sample variants: {', '.join(added)}.")
@@ -123,7 +123,7 @@ def train(
     params = {"p": p, "seed": seed, "data_seed": data_seed, "frac_train": frac_train, "operation": operation}
     if perturb is not None and replicates is None:
         raise BadParameter("--perturb needs --replicates, the number of copies, e.g. --replicates 32.")
-    made = Workspace(default_path() if workspace is None else workspace, create=True)
+    made = _workspace(workspace, create=True)
     if replicates is not None:
         found = get_family(family)
         root = found.record(found.make_params(params), found.make_config(config))
@@ -178,7 +178,7 @@ def resume(
     """Go on with a run that was stopped, or train it for longer; bit-exact on the same device."""
     from training.run import recorded_epochs, resume_variant
 
-    variant = Workspace(workspace)[name]
+    variant = _workspace(workspace)[name]
     before = max(recorded_epochs(variant) - 1, 0)
     with _bars() as (show, _):
         variant = resume_variant(variant, epochs, device, show)
@@ -228,7 +228,7 @@ def fork(
     from training.replay import trained_to
     from training.schedules import Schedule
 
-    parent = Workspace(workspace)[name]
+    parent = _workspace(workspace)[name]
     end = trained_to(parent) if epochs is None else epochs
     change = Change(
         lr=lr,
@@ -284,7 +284,7 @@ def checkpoints(
     """List the saved epochs of a variant, or add some that were not saved."""
     from training.densify import densify
 
-    variant = Workspace(workspace)[name]
+    variant = _workspace(workspace)[name]
     added: dict[str, Any] = {}
     if add is not None:
         with _bars() as (_, show):
@@ -309,7 +309,7 @@ def replicates(
     as_json: JsonOption = False,
 ) -> None:
     """What the replicates of a variant have in common, and where they part."""
-    _report_replicates(Workspace(workspace), name, as_json)
+    _report_replicates(_workspace(workspace), name, as_json)
 
 
 @app.command()
@@ -366,7 +366,7 @@ def sweep(
         [{**common, **one} for one in asked],
         **{name: options.pop(name) for name in making if name in options},
     )
-    made = Workspace(default_path() if workspace is None else workspace, create=True)
+    made = _workspace(workspace, create=True)
     address = options.pop("dask", None)
 
     def told(done: int, batches: int, failed: Sequence[str]) -> None:
@@ -393,7 +393,7 @@ def sweep(
 @app.command()
 def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the variants with parameters, epochs, final losses and the turn."""
-    opened = Workspace(workspace)
+    opened = _workspace(workspace)
     rows = []
     for entry in opened.catalog.refresh():
         summary = opened[entry.name].summary
@@ -428,7 +428,7 @@ def analyze(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run the analyzers that are missing or stale, with progress."""
-    opened = Workspace(workspace)
+    opened = _workspace(workspace)
     if (name is None) != all_variants:
         raise BadParameter("Give the name of one variant, or --all.")
     chosen = opened.variants() if name is None else [opened[name]]
@@ -462,7 +462,7 @@ def delete(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Delete a variant."""
-    opened = Workspace(workspace)
+    opened = _workspace(workspace)
     if not yes and not typer.confirm(
         f"Delete {name} in {opened.path} with all its checkpoints and artifacts?"
     ):
@@ -478,6 +478,14 @@ def main() -> None:
     except WorkbenchError as error:
         print(f"tdw: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _workspace(path: Path | None, create: bool = False) -> Workspace:
+    """The workspace at `path` or the default one. Storage is loaded here: --help need not wait for it."""
+    from data import Workspace
+    from data.workspace import default_path
+
+    return Workspace(default_path() if create and path is None else path, create=create)
 
 
 def _analyze(variant: Variant, names: list[str] | None) -> Report:

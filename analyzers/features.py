@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from analyzers.fourier import GridSpectrum, grid_transform
@@ -182,6 +181,8 @@ class Features:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Many small decompositions are faster on one thread: theirs would mostly wait for each other."""
+    import torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -193,4 +194,6 @@ def _one_thread() -> Iterator[None]:
 def _singular_values(matrix: Array) -> Array:
     if not np.isfinite(matrix).all():
         return np.full(min(matrix.shape), np.nan)
+    import torch
+
     return torch.linalg.svdvals(torch.from_numpy(matrix)).numpy()

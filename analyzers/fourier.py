@@ -18,7 +18,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from data.errors import BadParameter
@@ -90,6 +89,8 @@ class Spectrum:
 
 def transform(values: Array, axis: int = 0) -> Spectrum:
     """Coefficients along `axis` of length p; the other axes follow the frequency axis in their order."""
+    import torch
+
     moved = np.moveaxis(np.asarray(values, dtype=np.float64), axis, 0)
     rows = basis(moved.shape[0])
     flat = torch.from_numpy(np.ascontiguousarray(moved.reshape(moved.shape[0], -1)))
@@ -159,6 +160,8 @@ def grid_transform(values: Array) -> GridSpectrum:
     Works in float64 on the values less their mean (which changes no coefficient but the constant's), and
     computes only what it returns: one product with the basis along a, then the matching rows along b.
     """
+    import torch
+
     values = np.asarray(values, dtype=np.float64)
     p, rest = values.shape[0], values.shape[2:]
     rows = basis(p)

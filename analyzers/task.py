@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.errors import BadParameter
-from training.families import modular_addition
 
-CAPABILITIES: Mapping[str, frozenset[str]] = {modular_addition.NAME: frozenset({"modular_arithmetic"})}
+CAPABILITIES: Mapping[str, frozenset[str]] = {"modular_addition": frozenset({"modular_arithmetic"})}
 
 
 def capabilities(family: str) -> frozenset[str]:
@@ -38,6 +37,8 @@ def modular_task(family: str, params: Mapping[str, Any]) -> ModularTask:
         raise BadParameter(
             f"The family {family!r} is no modular arithmetic: it has no p, no grid and no Fourier basis."
         )
+    from training.families import modular_addition
+
     made = modular_addition.make_params(params)
     train = np.zeros(made.p**2, dtype=bool)
     train[modular_addition.split(made)[0]] = True

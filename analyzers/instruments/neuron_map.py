@@ -7,7 +7,6 @@ from typing import Any
 from analyzers.features import Features
 from analyzers.registry import Output, analyzer
 from data.errors import BadParameter
-from training.fast_path import neuron_map as activation_map
 
 
 @analyzer(
@@ -36,6 +35,8 @@ def neuron_map(features: Features, neuron: int = 0) -> dict[str, Any]:
     Limits: none beyond float64 rounding; the result is kept as float32. Raises BadParameter for a neuron that
     the model does not have.
     """
+    from training.fast_path import neuron_map as activation_map
+
     try:
         return {"activation": activation_map(features.tensors, features.p, int(neuron)).numpy()}
     except IndexError as error:
