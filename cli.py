@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from data.errors import BadParameter, UnknownVariant, WorkbenchError
+from data.errors import BadParameter, CorruptFile, UnknownVariant, WorkbenchError
 
 if TYPE_CHECKING:
     from analyzers.pipeline import Report
@@ -394,10 +394,14 @@ def sweep(
 def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """List the variants with parameters, epochs, final losses and the turn."""
     opened = _workspace(workspace)
-    rows = []
+    rows, problems = [], [str(problem) for problem in opened.problems()]
     for entry in opened.catalog.refresh():
-        summary = opened[entry.name].summary
-        rows.append({**asdict(entry), "turn": summary["turn"]})
+        turn = None
+        try:
+            turn = opened[entry.name].summary["turn"]
+        except CorruptFile as error:
+            problems.append(str(error))
+        rows.append({**asdict(entry), "turn": turn})
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -412,12 +416,12 @@ def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> 
                 _number(row["trained_epochs"]),
                 _loss(row["final_train_loss"]),
                 _loss(row["final_test_loss"]),
-                _turn(row["turn"]),
+                "unreadable" if row["turn"] is None else _turn(row["turn"]),
             )
         out.print(table)
         out.print(f"{len(rows)} variants in {opened.path}.")
-    for problem in opened.problems():
-        err.print(str(problem))
+    for problem in problems:
+        err.print(problem)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from sqlalchemy import (
     JSON,
     Engine,
@@ -25,6 +26,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+from data.errors import CorruptFile
 
 if TYPE_CHECKING:
     from data.variant import Variant
@@ -140,7 +143,10 @@ def _configure(connection: Any, _record: Any) -> None:
 
 
 def _row(variant: Variant, token: str) -> VariantRow:
-    history = variant.history
+    try:
+        history = variant.history
+    except CorruptFile:  # the variant is still listed; reading its history says what is wrong
+        history = xr.Dataset(coords={"epoch": np.zeros(0, "int64")})
     return VariantRow(
         name=variant.name,
         family=variant.family,

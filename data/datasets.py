@@ -36,6 +36,7 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
 def read_dataset(path: Path) -> xr.Dataset:
     """Load the whole dataset into memory. CorruptFile if the file is not one of ours or is damaged."""
     try:
+        zipfile.ZipFile(path).close()  # says what is wrong with a damaged archive
         with ZipStore(path, mode="r") as store:
             dataset = xr.open_zarr(store, consolidated=False, chunks=None).load()
     except FileNotFoundError:

@@ -249,7 +249,13 @@ class Variant:
     @property
     def history(self) -> xr.Dataset:
         """Losses and the like over `epoch` (empty before the first save). Shared: do not change it."""
-        stored = self._cache.read(self.history_path)
+        try:
+            stored = self._cache.read(self.history_path)
+        except CorruptFile as error:
+            raise CorruptFile(
+                f"The history of {self.name} is damaged: {error.__cause__}. Its checkpoints are not affected:"
+                f" restore {self.history_path}, or train the variant again."
+            ) from error
         return xr.Dataset(coords={"epoch": np.zeros(0, "int64")}) if stored is None else stored
 
     def save_history(self, history: Mapping[str, Any]) -> None:

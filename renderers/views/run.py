@@ -94,6 +94,7 @@ def _draw_rates(data: xr.Dataset, scene: Scene) -> Figure:
     y = axis(scene, title, range=[0.0, 1.08 * top if top > 0 else 1.0])
     y["tickformat"] = "~e" if 0 < top < 0.01 else "~g"
     built = layout(scene, time_axis(scene, data["epoch"].values), y, hovermode="x")
+    built["margin"]["l"] += 8  # ticks such as 2e-4 are wide
     mark_events(scene, built)
     return {"data": [trace], "layout": built}
 

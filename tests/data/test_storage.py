@@ -285,6 +285,18 @@ def test_catalog_follows_the_disk_and_is_rebuilt(workspace: Workspace) -> None:
     assert workspace.catalog.refresh() == []
 
 
+def test_a_damaged_history_is_named_and_the_others_are_listed(workspace: Workspace) -> None:
+    for seed in (1, 2):
+        name = f"p5-s{seed}-d2"
+        variant = workspace.create_variant(VariantRecord("modular_addition", name, {"seed": seed}, {}))
+        variant.save_history({"epoch": [0], "train_loss": [2.0], "test_loss": [3.0]})
+    path = workspace["p5-s1-d2"].history_path
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CorruptFile, match=r"history of p5-s1-d2 is damaged: .*zip.*train the variant again"):
+        _ = workspace["p5-s1-d2"].history
+    assert [entry.final_test_loss for entry in workspace.catalog.refresh()] == [None, 3.0]
+
+
 def test_missing_and_unwritable_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(WorkspaceError, match="There is no workspace at"):
         Workspace(tmp_path / "nowhere")
