@@ -10,7 +10,8 @@ from typing import Any
 
 from data.artifacts import DatasetCache
 from data.catalog import Catalog
-from data.errors import CorruptFile, UnknownVariant, VariantExists, WorkspaceError
+from data.errors import BadParameter, CorruptFile, UnknownVariant, VariantExists, WorkspaceError
+from data.files import safe_name
 from data.services import service
 from data.variant import Variant, VariantRecord, validated
 
@@ -62,13 +63,13 @@ class Workspace:
         return [path.parent.name for path in self._records()]
 
     def __getitem__(self, name: str) -> Variant:
-        found = [path for path in self._records() if path.parent.name == name]
-        if not found:
+        record = self._record(name)
+        if record is None:
             raise UnknownVariant(f"There is no variant {name!r} in {self.path}; {self._known()}")
-        return self._read(found[0])
+        return self._read(record)
 
     def __contains__(self, name: str) -> bool:
-        return name in self.names()
+        return self._record(name) is not None
 
     def variant(self, **params: Any) -> Variant:
         """The variant with these parameters or config values; a root variant goes before its forks."""
@@ -162,6 +163,14 @@ class Workspace:
                 f"Cannot make a workspace at {self.path}: {error.strerror}. Choose another folder with"
                 " --workspace or TDW_WORKSPACE, or mend the permissions."
             ) from error
+
+    def _record(self, name: str) -> Path | None:
+        """The `variant.json` of that name, without a look at the other variants."""
+        try:
+            safe_name(name)
+        except BadParameter:
+            return None
+        return next(iter(sorted(self.path.glob(f"variants/*/{name}/variant.json"))), None)
 
     def _records(self, family: str | None = None) -> list[Path]:
         """The `variant.json` files, sorted by variant name, without folders in the making."""

@@ -346,6 +346,21 @@ def mark_events(scene: Scene, figure_layout: dict[str, Any], *, rail: bool = Fal
             )
 
 
+def time_figure(
+    scene: Scene,
+    epochs: np.ndarray,
+    traces: Sequence[Trace],
+    y: Mapping[str, Any],
+    labels: Sequence[Label],
+    **more: Any,
+) -> Figure:
+    """Curves over epochs with their direct labels and the run's events; `more` goes to `layout`."""
+    built = layout(scene, time_axis(scene, epochs), y, **more)
+    built["annotations"] += end_labels(scene, labels, y)
+    mark_events(scene, built)
+    return {"data": list(traces), "layout": built}
+
+
 def history_heatmap(
     scene: Scene, epochs: np.ndarray, values: np.ndarray, *, unit: str, limits: tuple[float, float]
 ) -> Figure:

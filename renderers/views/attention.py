@@ -12,19 +12,17 @@ from renderers.figure import (
     Label,
     axis,
     colorbar,
-    end_labels,
     font_size,
     framed,
     frequency_axis,
     heatmap,
     layout,
     line,
-    mark_events,
     message,
     note,
     plot_size,
     swatch,
-    time_axis,
+    time_figure,
 )
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
@@ -195,10 +193,7 @@ def _draw_history(data: xr.Dataset, scene: Scene) -> Figure:
         labels.append(Label(float(values[-1]), name, colour))
     title = "largest fraction of variance"
     y = axis(scene, title, range=[0.0, 1.03], tickformat=".1f")
-    built = layout(scene, time_axis(scene, epochs), y, right=44 if scene.compact else 98)
-    built["annotations"] += end_labels(scene, labels, y)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    return time_figure(scene, epochs, traces, y, labels, right=44 if scene.compact else 98)
 
 
 VIEWS = (

@@ -10,18 +10,16 @@ from renderers.figure import (
     Label,
     above,
     axis,
-    end_labels,
     framed,
     frequency_axis,
     heatmap,
     history_heatmap,
     layout,
     line,
-    mark_events,
     message,
     note,
     swatch,
-    time_axis,
+    time_figure,
 )
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
@@ -203,10 +201,7 @@ def _draw_sizes(data: xr.Dataset, scene: Scene) -> Figure:
         )
         labels.append(Label(float(values[-1]), "none", scene.theme.muted))
     y = axis(scene, "neurons", range=[-0.03 * highest, 1.05 * highest])
-    built = layout(scene, time_axis(scene, epochs), y, right=36 if scene.compact else 46)
-    built["annotations"] += end_labels(scene, labels, y)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    return time_figure(scene, epochs, traces, y, labels, right=36 if scene.compact else 46)
 
 
 def _history(source: Source) -> xr.Dataset:

@@ -18,6 +18,7 @@ from renderers.figure import (
     mark_events,
     message,
     time_axis,
+    time_figure,
 )
 from renderers.source import Scene, Source
 
@@ -56,10 +57,7 @@ def _draw_losses(data: xr.Dataset, scene: Scene) -> Figure:
         y = log_axis(scene, title, seen)
     else:
         y = axis(scene, title, range=[0.0, 1.04 * float(seen.max())])
-    built = layout(scene, time_axis(scene, epochs), y, right=_LABEL_ROOM[scene.compact], hovermode="x")
-    built["annotations"] += end_labels(scene, labels, y)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    return time_figure(scene, epochs, traces, y, labels, right=_LABEL_ROOM[scene.compact], hovermode="x")
 
 
 _RATES = {
@@ -123,10 +121,7 @@ def _draw_accuracy(data: xr.Dataset, scene: Scene) -> Figure:
         )
         labels.append(Label(float(values[-1]), split, colour))
     y = axis(scene, "accuracy (fraction of inputs)", range=[-0.03, 1.03], tickformat=".1f")
-    built = layout(scene, time_axis(scene, epochs), y, right=_LABEL_ROOM[scene.compact], hovermode="x")
-    built["annotations"] += end_labels(scene, labels, y)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    return time_figure(scene, epochs, traces, y, labels, right=_LABEL_ROOM[scene.compact], hovermode="x")
 
 
 def _margins(source: Source) -> xr.Dataset:

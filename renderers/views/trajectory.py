@@ -18,10 +18,9 @@ from renderers.figure import (
     layout,
     line,
     log_axis,
-    mark_events,
     message,
     plot_size,
-    time_axis,
+    time_figure,
 )
 from renderers.source import Event, Scene, Source
 
@@ -230,10 +229,7 @@ def _draw_velocity(data: xr.Dataset, scene: Scene) -> Figure:
         traces[-1]["line"]["shape"] = "vh"
         labels.append(Label(float(velocity[index, -1]), group, colour))
     y = log_axis(scene, "‖Δ parameters‖ per epoch", velocity)
-    built = layout(scene, time_axis(scene, epochs), y, right=58 if scene.compact else 72)
-    built["annotations"] += end_labels(scene, labels, y)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    return time_figure(scene, epochs, traces, y, labels, right=58 if scene.compact else 72)
 
 
 VIEWS = (
