@@ -59,6 +59,7 @@ class Features:
     weights  by the field's names, any float dtype
     family, params  of the variant; they decide p, the right answers and the split
     needs    artifacts of the same epoch: needs[analyzer][output] is an array
+    finals   the same of the run's last checkpoint
     seconds  time spent per feature so far; its names tell which features were computed
     """
 
@@ -71,6 +72,7 @@ class Features:
     ) -> None:
         self._weights, self.family, self.params = weights, family, params
         self.needs: dict[str, Mapping[str, Array]] = dict(needs or {})
+        self.finals: dict[str, Mapping[str, Array]] = {}
         self.seconds: dict[str, float] = {}
 
     def need(self, analyzer: str, output: str) -> Array:
@@ -79,6 +81,13 @@ class Features:
             return np.asarray(self.needs[analyzer][output])
         except KeyError:
             raise MissingArtifact("this checkpoint", analyzer) from None
+
+    def final(self, analyzer: str, output: str) -> Array:
+        """One array of another instrument at the run's last checkpoint. Raises `MissingArtifact`."""
+        try:
+            return np.asarray(self.finals[analyzer][output])
+        except KeyError:
+            raise MissingArtifact("the last checkpoint", analyzer) from None
 
     # --- the task, without the model ---------------------------------------------------------------------
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import xarray as xr
 
 from analyzers import staleness
@@ -118,6 +119,7 @@ class _Stage:
     analyzer: Analyzer
     key: str
     parameters: Mapping[str, Any]
+    marks: Mapping[int, str]  # what a current result of each epoch is marked with
     missing: tuple[int, ...]
     complete: bool
     usable: int
@@ -175,8 +177,34 @@ def analyze(
     Raises `WorkspaceError` when results cannot be written.
     """
     hashes = staleness.CheckpointHashes()
+    registry = registry or default_registry()
     stages = _stages(variant, analyzers, probe, parameters, registry, hashes)
-    return _Analysis(variant, probe, stages, hashes, on_progress, should_stop).run()
+    first = _at_last_checkpoint(variant, stages, registry)
+    begun = _Analysis(variant, probe, first, registry, hashes, None, should_stop).run()
+    if first:  # what the last checkpoint says decides which results of the other epochs are current
+        stages = _stages(variant, analyzers, probe, parameters, registry, hashes)
+    report = _Analysis(variant, probe, stages, registry, hashes, on_progress, should_stop).run()
+    for name, number in begun.computed.items():
+        report.computed[name] = report.computed.get(name, 0) + number
+        report.skipped[name] -= number
+        if not report.skipped[name]:
+            del report.skipped[name]
+    report.elapsed += begun.elapsed
+    return report
+
+
+def _at_last_checkpoint(variant: Variant, stages: list[_Stage], registry: Registry) -> list[_Stage]:
+    """Of the stages, those whose result at the last checkpoint others apply to every epoch, if it is missing."""
+    fixed = {name for stage in stages for name in registry.fixed_by(stage.analyzer.name)}
+    if not fixed:
+        return []
+    last = variant.epochs[-1:]
+    wanted = {found.name for found in registry.ordered(fixed)}
+    return [
+        replace(stage, missing=tuple(last))
+        for stage in stages
+        if stage.analyzer.name in wanted and set(last) & set(stage.missing)
+    ]
 
 
 def _stages(
@@ -205,10 +233,13 @@ def _stages(
                 f"{name} does not apply to the family {variant.family!r}: it needs {', '.join(lacking)}."
             )
     if names is None:
-        names = [found.name for found in registry if found.stored and offered.issuperset(found.requires)]
-    known = hashes(variant)
+        names = [
+            found.name
+            for found in registry
+            if found.stored and found.standard and offered.issuperset(found.requires)
+        ]
     return [
-        _stage(variant, found, probe, found.with_defaults(given.get(found.name, {})), registry, hashes, known)
+        _stage(variant, found, probe, found.with_defaults(given.get(found.name, {})), registry, hashes)
         for found in registry.ordered(names)
     ]
 
@@ -220,7 +251,6 @@ def _stage(
     parameters: Mapping[str, Any],
     registry: Registry,
     hashes: staleness.CheckpointHashes,
-    known: Mapping[int, str],
 ) -> _Stage:
     key = registry.key(found.name, probe, parameters)
     dataset = staleness.stored(variant, found, key, probe)
@@ -231,14 +261,32 @@ def _stage(
         )
         if dataset is not None and not complete:
             stale = "the run has changed since"
-        return _Stage(found, key, parameters, (), complete, int(complete), stale)
+        return _Stage(found, key, parameters, {}, (), complete, int(complete), stale)
+    marks = staleness.expected(variant, found, registry, probe, hashes)
     usable: set[int] = set()
     if dataset is not None:
-        usable = set(staleness.current(dataset, known)["epoch"].values.tolist())
-        if any(epoch in known and epoch not in usable for epoch in dataset["epoch"].values.tolist()):
+        usable = set(staleness.current(dataset, marks)["epoch"].values.tolist())
+        if any(epoch in marks and epoch not in usable for epoch in dataset["epoch"].values.tolist()):
             stale = "checkpoints have changed since"
-    missing = tuple(epoch for epoch in known if epoch not in usable)
-    return _Stage(found, key, parameters, missing, not missing, len(usable), stale)
+    missing = tuple(epoch for epoch in thinned(list(marks), found.at_most) if epoch not in usable)
+    return _Stage(found, key, parameters, marks, missing, not missing, len(usable), stale)
+
+
+def thinned(epochs: list[int], at_most: int) -> list[int]:
+    """At most that many of the epochs, the first and last among them, spread evenly over log(1 + epoch).
+
+    All of them if `at_most` is 0 or they are no more than that. Where several targets have the same nearest
+    epoch, the epochs not yet chosen that are farthest from any chosen one fill up the number.
+    """
+    if not at_most or len(epochs) <= at_most:
+        return list(epochs)
+    position = np.log1p(np.array(epochs, dtype=np.float64))
+    targets = np.linspace(position[0], position[-1], at_most)
+    chosen = set(np.abs(position[None] - targets[:, None]).argmin(axis=1).tolist())
+    while len(chosen) < at_most:
+        distance = np.abs(position[:, None] - position[sorted(chosen)][None]).min(axis=1)
+        chosen.add(int(distance.argmax()))
+    return [epochs[index] for index in sorted(chosen)]
 
 
 class _Analysis:
@@ -249,11 +297,13 @@ class _Analysis:
         variant: Variant,
         probe: str,
         stages: list[_Stage],
+        registry: Registry,
         hashes: staleness.CheckpointHashes,
         on_progress: Callable[[Progress], None] | None,
         should_stop: Callable[[], bool] | None,
     ) -> None:
-        self._variant, self._probe, self._stages, self._hashes = variant, probe, stages, hashes
+        self._variant, self._probe, self._stages = variant, probe, stages
+        self._registry, self._hashes = registry, hashes
         self._on_progress, self._should_stop = on_progress, should_stop
         self._by_name = {stage.analyzer.name: stage for stage in stages}
         self._attrs = {
@@ -299,7 +349,7 @@ class _Analysis:
 
     def _checkpoint(self, epoch: int, stages: list[_Stage]) -> None:
         try:
-            checkpoint = self._hashes.at(self._variant, epoch)
+            self._hashes.at(self._variant, epoch)
             weights = self._variant.at(epoch).weights
         except (CorruptFile, UnknownEpoch) as error:
             self._fail("checkpoint", epoch, error)
@@ -312,12 +362,13 @@ class _Analysis:
             name = stage.analyzer.name
             try:
                 features.needs |= {need: self._needed(need, epoch, failed) for need in stage.analyzer.needs}
+                features.finals |= {need: self._final(need) for need in stage.analyzer.needs_final}
                 dataset = self._timed(stage, epoch, features)
             except Exception as error:  # any instrument may fail in any way: that must not stop the others
                 failed.add(name)
                 self._fail(name, epoch, error)
             else:
-                self._pending[name].append((dataset, checkpoint))
+                self._pending[name].append((dataset, stage.marks[epoch]))
             self._step(stage, epoch)
         for name, seconds in features.seconds.items():
             self._report.features[name] += seconds
@@ -341,6 +392,13 @@ class _Analysis:
         if earlier is None or epoch not in earlier["epoch"].values:
             raise MissingArtifact(self._variant.name, name, epoch)
         return {str(output): values.values for output, values in earlier.sel(epoch=epoch).data_vars.items()}
+
+    def _final(self, name: str) -> Mapping[str, Any]:
+        known = self._hashes(self._variant)
+        found = staleness.at_last_epoch(self._variant, self._registry, name, self._probe, known)
+        if found is None:
+            raise MissingArtifact(self._variant.name, name, max(known))
+        return {str(output): values.values for output, values in found.data_vars.items()}
 
     def _commit(self) -> None:
         for name in [name for name, pending in self._pending.items() if pending]:
@@ -384,7 +442,7 @@ class _Analysis:
             raise MissingArtifact(self._variant.name, name)
         if stage.analyzer.scope == "trajectory":
             return dataset
-        return staleness.current(dataset, self._hashes(self._variant))
+        return staleness.current(dataset, stage.marks)
 
     # --- bookkeeping -------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 """What an instrument declares about itself, and the registry that orders instruments by what they need.
 
-Adding one: write a module in `analyzers/instruments/` with a decorated function, and name it in
-`INSTRUMENTS`.
+Adding one: write a module in `analyzers/instruments/` with a decorated function. It is found there.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,18 +18,7 @@ from typing import Any, Literal
 from analyzers.features import FEATURES_VERSION
 from data.errors import BadParameter, WorkbenchError
 
-INSTRUMENTS = (
-    "analyzers.instruments.neuron_frequencies",
-    "analyzers.instruments.neuron_clusters",
-    "analyzers.instruments.neuron_map",
-    "analyzers.instruments.attention_maps",
-    "analyzers.instruments.attention_frequencies",
-    "analyzers.instruments.embedding_fourier",
-    "analyzers.instruments.singular_values",
-    "analyzers.instruments.logits_summary",
-    "analyzers.instruments.parameter_pca",
-    "analyzers.instruments.turn",
-)
+INSTRUMENTS = "analyzers.instruments"  # every module of this package is searched
 
 Scope = Literal["checkpoint", "trajectory"]
 Kind = Literal["weights", "activations", "attention", "outputs", "artifacts", "history"]
@@ -56,11 +45,16 @@ class Analyzer:
                 only), history
     outputs     the arrays that compute returns; it may also return coordinates under the name of a dimension
                 and, for the scope "trajectory", texts for the dataset's attributes under "attrs"
-    needs       other instruments, read as features.needs[name] (at the same epoch) or run.artifact(name)
+    needs       other instruments, read as features.need(name, output) (at the same epoch) or
+                run.artifact(name)
+    needs_final other instruments of scope "checkpoint" whose result at the run's last checkpoint is applied
+                to every epoch, read as features.final(name, output)
     parameters  names and defaults; part of the artifact's key
     formula, source, protocol, caveats   what is measured, who defined it, how it is done here, what misleads
     requires    what the family must provide (`analyzers.task.CAPABILITIES`)
     stored      False: fast enough to be computed whenever it is asked for
+    standard    False: too slow to run unless it is asked for by name
+    at_most     run on that many checkpoints at most, spread evenly over log(1 + epoch); 0: on all
     """
 
     name: str
@@ -75,9 +69,12 @@ class Analyzer:
     protocol: str
     caveats: str = ""
     needs: tuple[str, ...] = ()
+    needs_final: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     requires: tuple[str, ...] = ("modular_arithmetic",)
     stored: bool = True
+    standard: bool = True
+    at_most: int = 0
 
     @property
     def doc(self) -> str:
@@ -126,6 +123,10 @@ class Registry:
                 raise WorkbenchError(f"Two analyzers are called {found.name!r}; rename one.")
             self._analyzers[found.name] = found
         self._order = self._sorted()
+        for found in self:
+            for name in found.needs_final:
+                if self.fixed_by(name) or self.get(name).scope != "checkpoint":
+                    raise WorkbenchError(f"{found.name} cannot apply {name} to every epoch; see needs_final.")
 
     def __iter__(self) -> Iterator[Analyzer]:
         return iter(self._analyzers.values())
@@ -154,8 +155,15 @@ class Registry:
             found = self.get(pending.pop())
             if found.name not in wanted:
                 wanted.add(found.name)
-                pending.extend(found.needs)
+                pending.extend((*found.needs, *found.needs_final))
         return [self._analyzers[name] for name in self._order if name in wanted]
+
+    def fixed_by(self, name: str) -> tuple[str, ...]:
+        """The instruments whose result at the last checkpoint enters into this one's at every epoch."""
+        found = self.get(name)
+        return tuple(
+            sorted({*found.needs_final, *(fixed for need in found.needs for fixed in self.fixed_by(need))})
+        )
 
     def key(self, name: str, probe: str = "grid", parameters: Mapping[str, Any] | None = None) -> str:
         """Key of an artifact: 16 hex digits that change with anything that could change its numbers.
@@ -170,7 +178,7 @@ class Registry:
             found.with_defaults(parameters or {}),
             probe,
             FEATURES_VERSION,
-            [self.key(need, probe) for need in found.needs],
+            [self.key(need, probe) for need in (*found.needs, *found.needs_final)],
         ]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -187,7 +195,7 @@ class Registry:
             if name not in self._analyzers:
                 raise WorkbenchError(f"{path[-1]} needs {name!r}, which is not a registered analyzer.")
             path.append(name)
-            for need in self._analyzers[name].needs:
+            for need in (*self._analyzers[name].needs, *self._analyzers[name].needs_final):
                 visit(need)
             order.append(path.pop())
 
@@ -207,4 +215,6 @@ def instruments_of(module: str) -> list[Analyzer]:
 @cache
 def default_registry() -> Registry:
     """The instruments that ship with the workbench."""
-    return Registry(found for module in INSTRUMENTS for found in instruments_of(module))
+    package = importlib.import_module(INSTRUMENTS)
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__, f"{INSTRUMENTS}."))
+    return Registry(found for module in modules for found in instruments_of(module))

@@ -63,7 +63,8 @@ class AnalyzerService:
             inputs = staleness.inputs_of(variant, found, self._hashes)
             stale = "" if dataset.attrs.get(INPUTS) == inputs else "the run has changed since"
             return dataset.assign_attrs(stale=stale)
-        dataset = staleness.current(dataset, self._hashes(variant))
+        marks = staleness.expected(variant, found, self.registry, probe, self._hashes)
+        dataset = staleness.current(dataset, marks)
         if not dataset.sizes["epoch"]:
             raise MissingArtifact(variant.name, name, detail="the checkpoints have changed since")
         return dataset
@@ -87,11 +88,16 @@ class AnalyzerService:
             )
         parameters = found.with_defaults(params)
         key = self._key(found, PROBE, parameters)
-        place = (variant.identity, self._hashes.at(variant, epoch), key)
+        fixed = self.registry.fixed_by(name)
+        last_hash = self._hashes.at(variant, variant.epochs[-1]) if fixed else ""
+        place = (variant.identity, self._hashes.at(variant, epoch), last_hash, key)
         cached = self._cache.get(place)
         if cached is not None:
             return cached
         features = Features(variant.at(epoch).weights, variant.family, variant.params)
+        for final in fixed:
+            last = self.on_demand(variant, variant.epochs[-1], final)
+            features.finals[final] = {str(output): values.values for output, values in last.data_vars.items()}
         for need in self.registry.ordered(found.needs):
             features.needs[need.name] = need.compute(features, **need.with_defaults({}))
         attrs = attributes(found, key, PROBE, parameters, variant.identity)

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from analyzers.arrays import HASH, encoded_parameters
-from analyzers.registry import Analyzer
+from analyzers.registry import Analyzer, Registry
 from data.errors import CorruptFile
 from data.files import stat_token
 
@@ -60,6 +60,47 @@ def current(dataset: xr.Dataset, hashes: Mapping[int, str]) -> xr.Dataset:
     pairs = zip(dataset["epoch"].values.tolist(), dataset[HASH].values.tolist(), strict=True)
     valid = np.array([hashes.get(epoch) == checkpoint for epoch, checkpoint in pairs], dtype=bool)
     return dataset if valid.all() else dataset.isel(epoch=valid)
+
+
+def expected(
+    variant: Variant,
+    analyzer: Analyzer,
+    registry: Registry,
+    probe: str,
+    hashes: Callable[[Variant], Mapping[int, str]],
+) -> dict[int, str]:
+    """What a stored result of each epoch must be marked with to be current.
+
+    That is the checkpoint's hash, and where the instrument applies results of the last checkpoint to every
+    epoch, a digest of those results: new checkpoints at the end that lead to the same make nothing stale.
+    While such a result is missing, nothing can be current and every mark is "".
+    """
+    known = dict(hashes(variant))
+    digest = hashlib.sha256()
+    for name in registry.fixed_by(analyzer.name):
+        fixed = at_last_epoch(variant, registry, name, probe, known)
+        if fixed is None:
+            return dict.fromkeys(known, "")
+        for output in sorted(map(str, fixed.data_vars)):
+            digest.update(output.encode())
+            digest.update(np.ascontiguousarray(fixed[output].values).tobytes())
+    if not registry.fixed_by(analyzer.name):
+        return known
+    mark = digest.hexdigest()[:16]
+    return {epoch: f"{checkpoint}.{mark}" for epoch, checkpoint in known.items()}
+
+
+def at_last_epoch(
+    variant: Variant, registry: Registry, name: str, probe: str, known: Mapping[int, str]
+) -> xr.Dataset | None:
+    """The current stored result of an instrument of scope "checkpoint" at the last checkpoint, or None."""
+    found = registry.get(name)
+    dataset = stored(variant, found, registry.key(name, probe), probe)
+    if dataset is None or not known:
+        return None
+    last = max(known)
+    dataset = current(dataset, known)
+    return dataset.sel(epoch=last) if last in dataset["epoch"].values else None
 
 
 def inputs_of(variant: Variant, analyzer: Analyzer, hashes: Callable[[Variant], Mapping[int, str]]) -> str:

@@ -1,6 +1,6 @@
 /* What a mark of a figure carries: the browser's twin of renderers/payload.py.
  * trace.meta.payload maps a selection field to where its value is: "x", "y", "customdata",
- * "customdata[i]" or {value: constant}. The first field is the primary one; zero is a legal value. */
+ * "customdata[i]", {value: constant}, or {a: place, b: place, p} for the row n = a p + b of an input. The first field is the primary one; zero is a legal value. */
 (function (tdw) {
   "use strict";
 
@@ -20,6 +20,10 @@
   }
 
   function valueAt(where, point) {
+    if (typeof where === "object" && where !== null && "p" in where) {
+      const [a, b] = [valueAt(where.a, point), valueAt(where.b, point)];
+      return a === null || b === null ? null : a * where.p + b;
+    }
     const spot = place(where);
     if (spot.kind === "constant") return scalar(spot.value);
     if (spot.kind !== "customdata") return scalar(point[spot.kind]);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,8 +25,11 @@ GROUPS: dict[str, str] = {
     "neurons": "Neurons",
     "attention": "Attention",
     "embeddings": "Embedding and unembedding",
+    "progress": "Progress measures",
     "trajectory": "Trajectory",
     "dimensionality": "Dimensionality",
+    "landscape": "Landscape",
+    "inputs": "Inputs",
 }
 
 
@@ -122,8 +127,7 @@ class Catalog:
 
 @cache
 def catalog() -> Catalog:
-    """Every view of the workbench."""
-    from renderers.views import attention, dimensionality, embeddings, neurons, run, trajectory
-
-    modules = (run, neurons, attention, embeddings, trajectory, dimensionality)
-    return Catalog(view for module in modules for view in module.VIEWS)
+    """Every view of the workbench: the `VIEWS` of every module of `renderers.views`."""
+    package = importlib.import_module("renderers.views")
+    modules = sorted(module.name for module in pkgutil.iter_modules(package.__path__, "renderers.views."))
+    return Catalog(view for name in modules for view in importlib.import_module(name).VIEWS)

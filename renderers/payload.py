@@ -5,7 +5,8 @@ A clickable trace says in `meta["payload"]` where each selection field lies, the
     {"epoch": "x", "frequency": "customdata", "head": {"value": 3}}
 
 `"x"` and `"y"` are the point's coordinates, `"customdata"` its custom value (a scalar),
-`"customdata[1]"` one entry of it (a list), `{"value": 3}` a constant of the whole trace.
+`"customdata[1]"` one entry of it (a list), `{"value": 3}` a constant of the whole trace, and
+`{"a": "y", "b": "x", "p": 113}` the row n = a p + b of an input, from two such places.
 Zero is a legal value. The browser has a twin of `payload` with the same grammar.
 """
 
@@ -32,7 +33,10 @@ def payload(trace: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, int
 
 
 def _value(where: Where, point: Mapping[str, Any]) -> int | None:
-    if isinstance(where, Mapping):
+    if isinstance(where, Mapping) and "p" in where:
+        a, b = _value(where["a"], point), _value(where["b"], point)
+        value = None if a is None or b is None else a * where["p"] + b
+    elif isinstance(where, Mapping):
         value = where["value"]
     elif where in ("x", "y", "customdata"):
         value = point.get(where)

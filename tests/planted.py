@@ -26,24 +26,25 @@ def plant(folder: Path) -> Workspace:
         start = modular_addition.init_weights(params, config)
         for epoch in range(0, EPOCHS * 2_000, 2_000):
             strength = 1 / (1 + np.exp(-(epoch - TURN) / 1_500))
-            variant.save_checkpoint(epoch, _planted(start, frequencies, float(strength), seed))
+            variant.save_checkpoint(epoch, planted_weights(start, frequencies, float(strength), seed))
         variant.save_history(_history())
     return workspace
 
 
-def _planted(
+def planted_weights(
     start: dict[str, Tensor], frequencies: tuple[int, ...], strength: float, seed: int
 ) -> dict[str, Tensor]:
     """Neuron n becomes a wave of frequencies[n mod their number] with a phase of its own."""
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.zeros_like(start["embed.W_E"])
     inputs = torch.zeros_like(start["blocks.0.mlp.W_in"])
-    angle = 2 * torch.pi * torch.arange(P) / P
+    p, d_mlp = len(embedding) - 1, inputs.shape[1]
+    angle = 2 * torch.pi * torch.arange(p) / p
     for i, frequency in enumerate(frequencies):
-        embedding[:P, 2 * i] = torch.cos(frequency * angle)
-        embedding[:P, 2 * i + 1] = torch.sin(frequency * angle)
-    phases = 2 * torch.pi * torch.rand(D_MLP, generator=generator)
-    for neuron in range(D_MLP):
+        embedding[:p, 2 * i] = torch.cos(frequency * angle)
+        embedding[:p, 2 * i + 1] = torch.sin(frequency * angle)
+    phases = 2 * torch.pi * torch.rand(d_mlp, generator=generator)
+    for neuron in range(d_mlp):
         i = neuron % len(frequencies)
         inputs[2 * i, neuron] = torch.cos(phases[neuron])
         inputs[2 * i + 1, neuron] = torch.sin(phases[neuron])

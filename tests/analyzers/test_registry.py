@@ -50,7 +50,7 @@ def test_circles_unknown_needs_and_doubles_are_refused() -> None:
 
 def test_an_unknown_name_or_parameter_is_answered_with_what_there_is() -> None:
     registry = default_registry()
-    with pytest.raises(BadParameter, match=r"'neurons'; there is: neuron_frequencies"):
+    with pytest.raises(BadParameter, match=r"'neurons'; there is: attention_frequencies"):
         registry.get("neurons")
     with pytest.raises(BadParameter, match="no parameter 'level'; it has: threshold"):
         registry.key("neuron_clusters", parameters={"level": 1})

@@ -1,14 +1,27 @@
-"""A made-up variant with artifacts of the analyzers' schemas, for tests of views."""
+"""A made-up variant with artifacts of the analyzers' schemas, for tests of views.
+
+Artifacts with a maker below are made up. Every other one is the real instrument's result on a planted variant
+of the same shape, so that an instrument needs no entry here.
+"""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from analyzers.pipeline import analyze
+from analyzers.registry import default_registry
+from analyzers.service import AnalyzerService
+from data import Variant, Workspace
 from data.errors import BadParameter, MissingArtifact, UnknownEpoch
+from planted import planted_weights
+from training.families import modular_addition
 
 EPOCHS = np.array([0, 1, 5, 20, 50, 100, 150, 200, 400, 800, 900, 1000, 1500, 2000])
 KEYS = (2, 5, 3)
@@ -70,15 +83,44 @@ class SyntheticReader:
     def read(self, variant: Any, name: str, **params: Any) -> xr.Dataset:
         if name in self.without:
             raise MissingArtifact(variant.name, name)
-        made = MAKERS[name](variant)
+        made = MAKERS[name](variant) if name in MAKERS else _real(name, **params)
         return self.change(name, made) if self.change else made
 
     def on_demand(self, variant: Any, epoch: int, name: str, **params: Any) -> xr.Dataset:
-        made = MAKERS[name](variant, epoch, **params)
+        if name in MAKERS:
+            made = MAKERS[name](variant, epoch, **params)
+        else:
+            made = AnalyzerService().on_demand(_planted_variant(), epoch, name, **params)
         return self.change(name, made) if self.change else made
 
     def token(self, variant: Any, name: str, **params: Any) -> str:
         return "" if name in self.without else f"{name}-1"
+
+
+@cache
+def _planted_variant() -> Variant:
+    """A real variant of p = 13 and 40 neurons whose weights turn into waves of the same frequencies."""
+    workspace = Workspace(Path(tempfile.mkdtemp()) / "workspace", create=True)
+    params = modular_addition.Params(p=13, seed=0)
+    config = modular_addition.TrainingConfig(d_model=32, n_heads=HEADS, d_head=8, d_mlp=40)
+    variant = workspace.create_variant(modular_addition.record(params, config))
+    start = modular_addition.init_weights(params, config)
+    for epoch, strength in zip(EPOCHS.tolist(), _progress(), strict=True):
+        variant.save_checkpoint(epoch, planted_weights(start, KEYS, float(strength), seed=0))
+    history = SyntheticVariant().history
+    variant.save_history(
+        {"epoch": history["epoch"].values, **{str(name): history[name].values for name in history}}
+    )
+    return variant
+
+
+@cache
+def _real(name: str, **params: Any) -> xr.Dataset:
+    variant = _planted_variant()
+    if not default_registry().get(name).stored:
+        raise BadParameter(f"{name} is not stored.")
+    analyze(variant, [name], parameters={name: params} if params else None)
+    return AnalyzerService().read(variant, name, **params)
 
 
 def _rng(*seed: int) -> np.random.Generator:

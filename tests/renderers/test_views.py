@@ -22,8 +22,8 @@ from renderers.service import BoundView, ViewService
 
 VIEWS = list(catalog())
 SELECTIONS: dict[str, dict[str, int]] = {
-    "zeros": {"epoch": 0, "neuron": 0, "head": 0, "frequency": 1},
-    "late": {"epoch": 2000, "neuron": 17, "head": 3, "frequency": 5},
+    "zeros": {"epoch": 0, "neuron": 0, "head": 0, "frequency": 1, "pair": 0},
+    "late": {"epoch": 2000, "neuron": 17, "head": 3, "frequency": 5, "pair": 4 * 13 + 2},
 }
 LOOKS = list(itertools.product(("light", "dark"), ("compact", "full")))
 
@@ -123,6 +123,7 @@ class TestEveryView:
             "neuron": range(variant.d_mlp),
             "head": range(HEADS),
             "frequency": range(1, 7),
+            "pair": range(13**2),
             "epoch": variant.history["epoch"].values
             if view.name in ("loss_curves", "learning_rate")
             else EPOCHS,
