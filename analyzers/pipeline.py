@@ -194,7 +194,7 @@ def analyze(
 
 
 def _at_last_checkpoint(variant: Variant, stages: list[_Stage], registry: Registry) -> list[_Stage]:
-    """Of the stages, those whose result at the last checkpoint others apply to every epoch, if it is missing."""
+    """Those stages whose result at the last checkpoint others apply to every epoch, if it is missing."""
     fixed = {name for stage in stages for name in registry.fixed_by(stage.analyzer.name)}
     if not fixed:
         return []

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from planted import planted_weights
 
 from analyzers.pipeline import analyze
 from analyzers.registry import default_registry
 from analyzers.service import AnalyzerService
 from data import Variant, Workspace
 from data.errors import BadParameter, MissingArtifact, UnknownEpoch
-from planted import planted_weights
 from training.families import modular_addition
 
 EPOCHS = np.array([0, 1, 5, 20, 50, 100, 150, 200, 400, 800, 900, 1000, 1500, 2000])
