@@ -396,17 +396,18 @@ def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> 
     opened = _workspace(workspace)
     rows, problems = [], [str(problem) for problem in opened.problems()]
     for entry in opened.catalog.refresh():
-        turn = None
+        found: dict[str, Any] = {}
         try:
-            turn = opened[entry.name].summary["turn"]
+            found = opened[entry.name].summary
         except CorruptFile as error:
             problems.append(str(error))
-        rows.append({**asdict(entry), "turn": turn})
+        told = {name: found.get(name) for name in ("turn", "classification", "classification_rules")}
+        rows.append({**asdict(entry), **told})
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
         table = Table(
-            "name", "family", "checkpoints", "trained to", "train loss", "test loss", "turn", box=None
+            "name", "family", "checkpoints", "trained to", "train loss", "test loss", "kind", "turn", box=None
         )
         for row in rows:
             table.add_row(
@@ -416,6 +417,7 @@ def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> 
                 _number(row["trained_epochs"]),
                 _loss(row["final_train_loss"]),
                 _loss(row["final_test_loss"]),
+                row["classification"] or "-",
                 "unreadable" if row["turn"] is None else _turn(row["turn"]),
             )
         out.print(table)
@@ -425,10 +427,51 @@ def variants(workspace: WorkspaceOption = None, as_json: JsonOption = False) -> 
 
 
 @app.command()
+def summary(
+    name: Annotated[str, typer.Argument(help="The variant.")],
+    part: Annotated[
+        str | None, typer.Option(help="Only this part: run, turn, signals, frequencies, geometry, structure.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything that is known about a run, in numbers with their definitions."""
+    found = _workspace(workspace)[name].summary
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    metrics = found["metrics"]
+    if metrics is None:
+        raise WorkbenchError(f"{name} has no summary yet; run `tdw analyze {name}` first.")
+    parts = list(dict.fromkeys(one["section"] for one in metrics.values()))
+    if part is not None and part not in parts:
+        raise BadParameter(f"--part {part!r} is not known; choose one of: {', '.join(parts)}.")
+    table = _table("part", "metric", "value", "from", "to", "unit", "says")
+    for metric, one in metrics.items():
+        if part in (None, one["section"]):
+            numbers = (_metric(one[bound], one["unit"]) for bound in ("value", "lower", "upper"))
+            unit = "" if one["unit"] in ("1", "code") else one["unit"]
+            table.add_row(one["section"], metric, *numbers, unit, one["text"] or one["reason"])
+    out.print(table)
+    rules = ", ".join(found["classification_rules"]) or "no rule"
+    out.print(f"{name}: {found['classification']} ({rules}); --json tells the definitions.")
+
+
+@app.command()
 def analyze(
     name: Annotated[str | None, typer.Argument(help="The variant; without it, --all.")] = None,
     all_variants: Annotated[bool, typer.Option("--all", help="Every variant of the workspace.")] = False,
-    analyzer: Annotated[list[str] | None, typer.Option(help="Only this analyzer (repeatable).")] = None,
+    analyzer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--analyzer",
+            "--analyzers",
+            help="Only these, separated by commas (repeatable). Needed for those that are not standard.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the checkpoints, each on one thread.")
+    ] = 1,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run the analyzers that are missing or stale, with progress."""
@@ -436,9 +479,10 @@ def analyze(
     if (name is None) != all_variants:
         raise BadParameter("Give the name of one variant, or --all.")
     chosen = opened.variants() if name is None else [opened[name]]
+    names = [part.strip() for given in analyzer or () for part in given.split(",") if part.strip()] or None
     failures = 0
     for variant in chosen:
-        failures += len(_analyze(variant, analyzer).failures)
+        failures += len(_analyze(variant, names, workers).failures)
     if failures:
         raise WorkbenchError(f"{failures} results could not be computed; they are listed above.")
 
@@ -448,7 +492,16 @@ def analyzers(as_json: JsonOption = False) -> None:
     """List the instruments with what they compute and where the formula comes from."""
     from analyzers.service import AnalyzerService
 
-    _list(AnalyzerService().list(), ("name", "title", "scope"), "analyzers", as_json)
+    rows = [
+        {
+            **found,
+            "runs": ("with the others" if found["standard"] else "by name")
+            if found["stored"]
+            else "when seen",
+        }
+        for found in AnalyzerService().list()
+    ]
+    _list(rows, ("name", "title", "scope", "runs"), "analyzers", as_json)
 
 
 @app.command()
@@ -457,6 +510,72 @@ def views(as_json: JsonOption = False) -> None:
     from renderers.service import ViewService
 
     _list(ViewService().list(), ("name", "title", "group"), "views", as_json)
+
+
+@app.command(name="import")
+def import_(
+    path: Annotated[
+        Path, typer.Argument(help="A .safetensors or .pth file, or a folder with one per epoch.")
+    ],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the variant. Default: made of what it is.")
+    ] = None,
+    p: Annotated[int | None, typer.Option(help="The prime. Default: read off the shapes.")] = None,
+    operation: Annotated[
+        str | None, typer.Option(help="add, subtract, multiply or x2+xy+y2. Default: what the model does.")
+    ] = None,
+    layout: Annotated[
+        str | None, typer.Option(help="transformerlens or older, where the shapes leave it open.")
+    ] = None,
+    data_seed: Annotated[int | None, typer.Option(help="Seed of the split. Default: searched for.")] = None,
+    frac_train: Annotated[
+        float | None, typer.Option(help="Share of the pairs to train on, as above.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="randperm (torch), shuffle (Python), or unknown: do not search.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Search this many seeds. Default: 0 to 999 and common ones.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a variant of a model that another program trained, and say what was done."""
+    from training.importing import import_run
+    from training.importing.search import SEEDS
+
+    made = _workspace(workspace, create=True)
+    with _progress() as bar:
+        task = bar.add_task("searching for the split", total=None, note="", visible=False)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, total=total, completed=done, note=f"{done} of {total} seeds", visible=True)
+
+        report = import_run(
+            made,
+            path,
+            name,
+            p,
+            operation,
+            layout,
+            data_seed,
+            frac_train,
+            split,
+            SEEDS if seeds is None else range(seeds),
+            show,
+        )
+    if as_json:
+        print(json.dumps(asdict(report), indent=2))
+        return
+    for note in report.notes:
+        out.print(note)
+    out.print(f"Split: {report.split}.")
+    for one in report.contradictions:
+        out.print(f"Contradiction: {one}")
+    span = f"epoch {report.epochs[0]:,}" + (f" to {report.epochs[-1]:,}" if len(report.epochs) > 1 else "")
+    count = f"{len(report.epochs)} checkpoint{'s' if len(report.epochs) > 1 else ''}"
+    out.print(f"Imported {report.variant} ({count}, {span}) into {made.path}.")
+    out.print(f"Next: tdw analyze {report.variant} --workspace {made.path}")
 
 
 @app.command()
@@ -492,7 +611,7 @@ def _workspace(path: Path | None, create: bool = False) -> Workspace:
     return Workspace(default_path() if create and path is None else path, create=create)
 
 
-def _analyze(variant: Variant, names: list[str] | None) -> Report:
+def _analyze(variant: Variant, names: list[str] | None, workers: int = 1) -> Report:
     from analyzers import pipeline
 
     with _progress() as bar:
@@ -501,7 +620,7 @@ def _analyze(variant: Variant, names: list[str] | None) -> Report:
         def show(state: pipeline.Progress) -> None:
             bar.update(task, total=state.total, completed=state.done, note=state.analyzer)
 
-        report = pipeline.analyze(variant, names, on_progress=show)
+        report = pipeline.analyze(variant, names, on_progress=show, workers=workers)
     for failure in report.failures:
         err.print(f"{variant.name}: {failure}")
     out.print(f"{variant.name}: {report}")
@@ -701,6 +820,12 @@ def _number(value: int | None) -> str:
 
 def _loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
+
+
+def _metric(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if unit.startswith("epoch") else f"{value:.4g}"
 
 
 def _turn(turn: dict[str, Any], reason: bool = False) -> str:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.fourier import GridSpectrum, grid_transform
+from analyzers.fourier import GridSpectrum, Spectrum, grid_transform, transform
 from analyzers.task import ModularTask, modular_task
+from analyzers.threads import one_thread
 from data.errors import BadParameter, MissingArtifact
 
 if TYPE_CHECKING:
     import torch
 
+    from analyzers.optimizer import Optimizer
     from training.fast_path import GridActivations
 
 FEATURES_VERSION = 1  # part of every artifact's key: raise it when a feature's numbers may change
@@ -60,6 +61,7 @@ class Features:
     family, params  of the variant; they decide p, the right answers and the split
     needs    artifacts of the same epoch: needs[analyzer][output] is an array
     finals   the same of the run's last checkpoint
+    optimizer  that trained the model, at this epoch; None if that is not known
     seconds  time spent per feature so far; its names tell which features were computed
     """
 
@@ -69,9 +71,11 @@ class Features:
         family: str,
         params: Mapping[str, Any],
         needs: Mapping[str, Mapping[str, Array]] | None = None,
+        optimizer: Optimizer | None = None,
     ) -> None:
         self._weights, self.family, self.params = weights, family, params
         self.needs: dict[str, Mapping[str, Array]] = dict(needs or {})
+        self.optimizer = optimizer
         self.finals: dict[str, Mapping[str, Array]] = {}
         self.seconds: dict[str, float] = {}
 
@@ -132,6 +136,11 @@ class Features:
         return self.weight("unembed.W_U")
 
     @feature
+    def neuron_logit_map(self) -> Array:
+        """W_L = W_out W_U, what each neuron adds to each logit, [d_mlp, p]."""
+        return self.weight("blocks.0.mlp.W_out") @ self.W_U
+
+    @feature
     def matrices(self) -> dict[str, Array]:
         """Every weight matrix by short name, attention per head: W_E, W_Q.0, ..., W_in, W_out, W_U."""
         named = {"W_E": self.W_E}
@@ -147,7 +156,7 @@ class Features:
     @feature
     def singular_values(self) -> dict[str, Array]:
         """Singular values of every matrix, descending; NaN throughout for a matrix that is not finite."""
-        with _one_thread():
+        with one_thread():
             return {name: _singular_values(matrix) for name, matrix in self.matrices.items()}
 
     # --- activations at `=`, over the whole grid ---------------------------------------------------------
@@ -182,22 +191,25 @@ class Features:
         return grid_transform(self.neurons)
 
     @feature
+    def neuron_inputs(self) -> tuple[Spectrum, Spectrum]:
+        """What reaches each neuron from a alone and from b alone: spectra with fields [K, d_mlp].
+
+        The pre-activation h(a, b) averaged over the other token, u(a) = mean_b h and v(b) = mean_a h, through
+        the attention as it is.
+        """
+        resid, w_in = self.grid.resid_mid, self.tensors["blocks.0.mlp.W_in"]
+        of_a, of_b = ((resid.mean(dim=other) @ w_in).numpy() for other in (1, 0))
+        return transform(of_a), transform(of_b)
+
+    @feature
     def logits(self) -> Array:
         """Logits over the p classes, [p * p, p], rows in the order n = a * p + b."""
         return self.grid.logits.numpy().reshape(self.p**2, -1)
 
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Many small decompositions are faster on one thread: theirs would mostly wait for each other."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    @feature
+    def logit_spectrum(self) -> GridSpectrum:
+        """Grid spectrum of the logit of every class; fields [K, p (class)]."""
+        return grid_transform(self.logits.reshape(self.p, self.p, -1))
 
 
 def _singular_values(matrix: Array) -> Array:

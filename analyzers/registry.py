@@ -124,9 +124,7 @@ class Registry:
             self._analyzers[found.name] = found
         self._order = self._sorted()
         for found in self:
-            for name in found.needs_final:
-                if self.fixed_by(name) or self.get(name).scope != "checkpoint":
-                    raise WorkbenchError(f"{found.name} cannot apply {name} to every epoch; see needs_final.")
+            self._check(found)
 
     def __iter__(self) -> Iterator[Analyzer]:
         return iter(self._analyzers.values())
@@ -147,15 +145,18 @@ class Registry:
         """This registry with more instruments."""
         return Registry([*self, *analyzers])
 
-    def ordered(self, names: Iterable[str] | None = None) -> list[Analyzer]:
-        """The named instruments and all that they need (None: all), each after what it needs."""
+    def ordered(self, names: Iterable[str] | None = None, finals: bool = True) -> list[Analyzer]:
+        """The named instruments and all that they need (None: all), each after what it needs.
+
+        finals: what they need of the last checkpoint too.
+        """
         wanted: set[str] = set()
         pending = list(self._analyzers if names is None else names)
         while pending:
             found = self.get(pending.pop())
             if found.name not in wanted:
                 wanted.add(found.name)
-                pending.extend((*found.needs, *found.needs_final))
+                pending.extend((*found.needs, *(found.needs_final if finals else ())))
         return [self._analyzers[name] for name in self._order if name in wanted]
 
     def fixed_by(self, name: str) -> tuple[str, ...]:
@@ -182,6 +183,30 @@ class Registry:
         ]
         text = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _check(self, found: Analyzer) -> None:
+        """Raises `WorkbenchError` for a need that the pipeline could not meet."""
+        if found.at_most == 1:
+            raise WorkbenchError(
+                f"{found.name} has at_most=1; the first and the last checkpoint are always run."
+            )
+        for name in (*found.needs, *found.needs_final):
+            need = self.get(name)
+            if found.standard and not need.standard:
+                raise WorkbenchError(f"{found.name} is standard and needs {name}, which is not.")
+            if not need.stored and found.stored:
+                raise WorkbenchError(f"{found.name} is stored and needs {name}, which is not.")
+        for name in found.needs_final:
+            if self.fixed_by(name) or self.get(name).scope != "checkpoint":
+                raise WorkbenchError(f"{found.name} cannot apply {name} to every epoch; see needs_final.")
+        for name in found.needs:
+            need = self.get(name)
+            if found.scope == "checkpoint" and need.scope != "checkpoint":
+                raise WorkbenchError(
+                    f"{found.name} looks at one checkpoint and needs {name}, which looks at all."
+                )
+            if found.scope == "checkpoint" and need.at_most not in (0, found.at_most):
+                raise WorkbenchError(f"{found.name} runs on more checkpoints than {name}, which it needs.")
 
     def _sorted(self) -> list[str]:
         order: list[str] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from analyzers.turn_detection import EVENTS
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from analyzers.service import AnalyzerService
     from data import Variant
 
@@ -20,9 +23,9 @@ SEPARATION = 0.01
 
 
 def first_difference(losses: Sequence[NDArray[np.float64]], relative: float = SEPARATION) -> int | None:
-    """First epoch at which the losses of any two runs differ by that share of the smaller one.
+    """First position at which the losses of any two runs differ by that share of the smaller one.
 
-    losses: one array over epochs 0, 1, 2, ... per run; the common length counts. None if they never do.
+    losses: one array per run, over the same epochs; the common length counts. None if they never do.
     """
     shortest = min(map(len, losses), default=0)
     if len(losses) < 2 or not shortest:
@@ -32,6 +35,15 @@ def first_difference(losses: Sequence[NDArray[np.float64]], relative: float = SE
     apart = high - low >= relative * low
     apart &= high > low
     return int(apart.argmax()) if apart.any() else None
+
+
+def _parting(histories: Sequence[xr.Dataset], name: str) -> int | None:
+    """``first_difference`` over the epochs that all histories have (some may be thinned), as an epoch."""
+    if len(histories) < 2:
+        return None
+    common = reduce(np.intersect1d, [history["epoch"].values for history in histories])
+    at = first_difference([history[name].sel(epoch=common).values for history in histories])
+    return None if at is None else int(common[at])
 
 
 def jaccard(sets: Sequence[Sequence[int]]) -> float | None:
@@ -72,10 +84,7 @@ def summary(variants: Sequence[Variant], service: AnalyzerService) -> dict[str, 
     keys = {one["variant"]: one["key_frequencies"] for one in found}
     known = [key for key in keys.values() if key is not None]
     histories = [variant.history for variant in variants if variant.history.sizes.get("epoch")]
-    parts = {
-        f"{name}_parts": first_difference([history[name].values for history in histories])
-        for name in ("train_loss", "test_loss")
-    }
+    parts = {f"{name}_parts": _parting(histories, name) for name in ("train_loss", "test_loss")}
     return {
         "variants": [variant.name for variant in variants],
         "turn": events,

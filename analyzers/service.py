@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,11 @@ import xarray as xr
 
 from analyzers import staleness
 from analyzers.arrays import attributes, dataset_of
+from analyzers.checkpoint_work import Outputs, outputs_of
 from analyzers.features import Features
-from analyzers.pipeline import INPUTS, PROBE, ArtifactStatus, status
+from analyzers.key_frequencies import by_clusters
+from analyzers.optimizer import optimizer_at
+from analyzers.planning import INPUTS, PROBE, ArtifactStatus, status
 from analyzers.registry import Analyzer, Registry, default_registry
 from analyzers.run import Run
 from analyzers.task import capabilities
@@ -25,7 +29,6 @@ from data.files import stat_token
 if TYPE_CHECKING:
     from data import Variant
 
-KEY_SHARE = 0.1
 KEY_RULE = (
     "k with at least 10 % of the neurons that are assigned (neuron_clusters), at the last checkpoint,"
     " provided that at"
@@ -89,17 +92,25 @@ class AnalyzerService:
         parameters = found.with_defaults(params)
         key = self._key(found, PROBE, parameters)
         fixed = self.registry.fixed_by(name)
+        this_hash = self._hashes.at(variant, epoch)
         last_hash = self._hashes.at(variant, variant.epochs[-1]) if fixed else ""
-        place = (variant.identity, self._hashes.at(variant, epoch), last_hash, key)
+        place = (variant.identity, this_hash, last_hash, key)
         cached = self._cache.get(place)
         if cached is not None:
             return cached
-        features = Features(variant.at(epoch).weights, variant.family, variant.params)
+        features = Features(
+            variant.at(epoch).weights,
+            variant.family,
+            variant.params,
+            optimizer=optimizer_at(variant, epoch),
+        )
         for final in fixed:
             last = self.on_demand(variant, variant.epochs[-1], final)
-            features.finals[final] = {str(output): values.values for output, values in last.data_vars.items()}
-        for need in self.registry.ordered(found.needs):
-            features.needs[need.name] = need.compute(features, **need.with_defaults({}))
+            features.finals[final] = outputs_of(last)
+        for need in self.registry.ordered(found.needs, finals=False):
+            features.needs[need.name] = self._stored_at(variant, need.name, epoch) or outputs_of(
+                dataset_of(need, need.compute(features, **need.with_defaults({})), {}, epoch)
+            )
         attrs = attributes(found, key, PROBE, parameters, variant.identity)
         dataset = dataset_of(found, found.compute(features, **parameters), attrs, epoch)
         self._cache.put(place, dataset)
@@ -113,8 +124,16 @@ class AnalyzerService:
         if not found.stored:
             return f"{key}.{checkpoints}"
         content = variant.artifacts.token(probe, name, key)
-        inputs = stat_token(variant.history_path) if found.kind == "history" else checkpoints
-        return f"{content}.{inputs}" if content else ""
+        fixed = self.registry.fixed_by(name)
+        parts = [
+            variant.artifacts.token(probe, final, self._key(self.registry.get(final), probe, {}))
+            for final in fixed
+        ]
+        if found.kind == "history":
+            parts.append(stat_token(variant.history_path))
+        if found.kind != "history" or found.needs:
+            parts.append(checkpoints)
+        return ".".join([content, *parts]) if content else ""
 
     def status(self, variant: Variant, probe: str = PROBE) -> Sequence[ArtifactStatus]:
         """The state of every stored artifact that applies to the variant: complete, missing epochs, stale."""
@@ -126,7 +145,9 @@ class AnalyzerService:
         checkpoints, first_epoch, last_epoch; trained_epochs and the last train_loss and test_loss of the
         history; train_accuracy and test_accuracy at the last checkpoint; turn: verdict, reason, confidence
         and per event [lower, upper] or None (from the history, whether or not the instrument has run);
-        key_frequencies at the last checkpoint, with key_frequencies_rule, live_neurons and assigned_neurons.
+        key_frequencies at the last checkpoint, with key_frequencies_rule, live_neurons and assigned_neurons;
+        classification, classification_rules (those that decided) and metrics (name -> value, lower, upper,
+        unit, section, definition, text, reason) of the run's summary.
         """
         epochs, history = variant.epochs, variant.history
         losses = {name: _last(history, name) for name in ("train_loss", "test_loss")}
@@ -141,12 +162,23 @@ class AnalyzerService:
             **self._accuracies(variant),
             "turn": self._turn(variant),
             **self._key_frequencies(variant),
+            **self._metrics(variant),
         }
 
     # --- private -----------------------------------------------------------------------------------------
 
     def _key(self, found: Analyzer, probe: str, params: Mapping[str, Any]) -> str:
         return self.registry.key(found.name, probe, params)
+
+    def _stored_at(self, variant: Variant, name: str, epoch: int) -> Outputs:
+        """The stored outputs of an instrument at one epoch; empty if there are none."""
+        try:
+            dataset = self.read(variant, name)
+        except MissingArtifact:
+            return {}
+        if epoch not in dataset["epoch"].values:
+            return {}
+        return outputs_of(dataset.sel(epoch=epoch))
 
     def _last_epoch(self, variant: Variant, name: str) -> xr.Dataset | None:
         """The stored result at the last checkpoint."""
@@ -194,13 +226,28 @@ class AnalyzerService:
         else:
             live = int((neurons["dominant_frequency"] > 0).sum())
             assigned = int(clusters["size"].sum())
-            keys = clusters["freq"].values[clusters["size"].values >= max(KEY_SHARE * assigned, 1)]
-            learned = keys.tolist() if assigned >= KEY_SHARE * live else []
+            learned = clusters["freq"].values[by_clusters(clusters["size"].values, live)].tolist()
         return {
             "key_frequencies": learned,
             "key_frequencies_rule": KEY_RULE,
             "live_neurons": live,
             "assigned_neurons": assigned,
+        }
+
+    def _metrics(self, variant: Variant) -> dict[str, Any]:
+        try:
+            found = self.read(variant, "run_summary")
+        except (BadParameter, MissingArtifact):
+            return {"classification": None, "classification_rules": None, "metrics": None}
+        values = {name: found[name].values.tolist() for name in ("value", "lower", "upper")}
+        described = json.loads(found.attrs["metrics"])
+        return {
+            "classification": found.attrs["classification"],
+            "classification_rules": json.loads(found.attrs["fired"]),
+            "metrics": {
+                one.pop("name"): {**{name: _plain(column[index]) for name, column in values.items()}, **one}
+                for index, one in enumerate(described)
+            },
         }
 
 
@@ -234,7 +281,9 @@ def _described(found: Analyzer) -> dict[str, Any]:
         "scope": found.scope,
         "kind": found.kind,
         "stored": found.stored,
-        "needs": list(found.needs),
+        "standard": found.standard,
+        "at_most": found.at_most,
+        "needs": [*found.needs, *found.needs_final],
         "requires": list(found.requires),
         "parameters": dict(found.parameters),
         "outputs": {

@@ -90,6 +90,19 @@ def expected(
     return {epoch: f"{checkpoint}.{mark}" for epoch, checkpoint in known.items()}
 
 
+def changed(
+    dataset: xr.Dataset, marks: Mapping[int, str], hashes: Mapping[int, str], fixed: tuple[str, ...]
+) -> str:
+    """Why some epochs of a stored dataset are not current, "" if all are; fixed as in `Registry.fixed_by`."""
+    pairs = zip(dataset["epoch"].values.tolist(), dataset[HASH].values.tolist(), strict=True)
+    outdated = [(epoch, mark) for epoch, mark in pairs if epoch in marks and marks[epoch] != mark]
+    if not outdated:
+        return ""
+    if fixed and all(mark.split(".")[0] == hashes[epoch] for epoch, mark in outdated):
+        return f"the result of {', '.join(fixed)} at the last checkpoint may have changed since"
+    return "checkpoints have changed since"
+
+
 def at_last_epoch(
     variant: Variant, registry: Registry, name: str, probe: str, known: Mapping[int, str]
 ) -> xr.Dataset | None:

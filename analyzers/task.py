@@ -23,12 +23,14 @@ def capabilities(family: str) -> frozenset[str]:
 class ModularTask:
     """[a, b, =] -> class, over all p * p inputs in the order n = a * p + b.
 
-    labels [p * p] the right class; train [p * p] bool, True where the input was trained on
+    labels [p * p] the right class; train, test [p * p] bool, True where the input was trained on, or held
+    out. Both are False throughout where the split is not known (an imported variant).
     """
 
     p: int
     labels: NDArray[np.int64]
     train: NDArray[np.bool_]
+    test: NDArray[np.bool_]
 
 
 def modular_task(family: str, params: Mapping[str, Any]) -> ModularTask:
@@ -39,7 +41,13 @@ def modular_task(family: str, params: Mapping[str, Any]) -> ModularTask:
         )
     from training.families import modular_addition
 
-    made = modular_addition.make_params(params)
-    train = np.zeros(made.p**2, dtype=bool)
-    train[modular_addition.split(made)[0]] = True
-    return ModularTask(made.p, modular_addition.labels(made), train)
+    given = dict(params)
+    share = given.get("frac_train")
+    if share in (0, 1):  # no split of ours, but a run of others can have been trained on every pair
+        given |= {"frac_train": 0.5, "split": "unknown"}
+    made = modular_addition.make_params(given)
+    masks = np.zeros((2, made.p**2), dtype=bool)
+    for mask, rows in zip(masks, modular_addition.split(made), strict=True):
+        mask[rows] = True
+    masks[int(share == 0)] |= share in (0, 1)
+    return ModularTask(made.p, modular_addition.labels(made), *masks)

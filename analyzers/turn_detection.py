@@ -122,6 +122,37 @@ def detect_turn(epoch: Array, test_loss: Array, train_loss: Array) -> Turn:
     )
 
 
+@dataclass(frozen=True)
+class Descent:
+    """A stretch in which the trend of a loss falls, in epochs, by so many decades."""
+
+    onset: float
+    steepest: float
+    completion: float
+    decades: float
+
+
+def descents(epoch: Array, loss: Array) -> list[Descent]:
+    """Every stretch in which the trend of a loss falls by `MIN_DECADES` or more, in order of time.
+
+    Steps 1 and 2 of the module's method at its middle scale, on the whole run. Arrays [n] as in
+    `detect_turn`; empty for fewer than `MIN_EVALUATIONS` finite values.
+    """
+    epoch, loss = (np.asarray(values, dtype=np.float64) for values in (epoch, loss))
+    seen = np.isfinite(loss)
+    if seen.sum() < MIN_EVALUATIONS:
+        return []
+    found = _drops(*_trend(epoch[seen], np.log10(np.maximum(loss[seen], FLOOR))), SCALES[1])
+    return sorted(
+        (
+            Descent(drop.onset, drop.steepest, drop.completion, drop.decades)
+            for drop in found
+            if drop.decades >= MIN_DECADES
+        ),
+        key=lambda descent: descent.steepest,
+    )
+
+
 def _divergence(epoch: Array, test: Array, train: Array) -> float | None:
     """The epoch of the first infinite loss, or from which on there is no finite loss."""
     infinite = np.isinf(test) | np.isinf(train)
@@ -185,21 +216,24 @@ def _confidence(finding: _Finding, t: Array, y: Array) -> float:
 
 
 def _memorised(epoch: Array, train: Array) -> Interval:
-    """(previous evaluation, first evaluation] from which the training loss stays below the threshold for a
-    while.
-
-    A while: `SUSTAINED` of the run and at least three evaluations (fewer at its end), nine in ten of them
-    below.
-    """
+    """(previous evaluation, first evaluation] from which the training loss stays below the threshold."""
     seen = np.isfinite(train)
-    t, below = epoch[seen], train[seen] < MEMORISED
-    if not below.any():
+    return first_lasting(epoch[seen], train[seen] < MEMORISED)
+
+
+def first_lasting(t: Array, holds: NDArray[np.bool_]) -> Interval:
+    """(previous evaluation, first evaluation] from which a condition holds for a while; t [n] ascending.
+
+    A while: `SUSTAINED` of the run and at least three evaluations (fewer at its end), in nine of ten of
+    which it holds.
+    """
+    if not holds.any():
         return UNKNOWN
     count = np.arange(len(t))
     last = np.searchsorted(t, t + SUSTAINED * (t[-1] - t[0]), side="right")
     last = np.minimum(np.maximum(last, count + 3), len(t))
-    total = np.concatenate([[0], np.cumsum(below)])
-    lasts = below & ((total[last] - total[:-1]) >= 0.9 * (last - count))
+    total = np.concatenate([[0], np.cumsum(holds)])
+    lasts = holds & ((total[last] - total[:-1]) >= 0.9 * (last - count))
     if not lasts.any():
         return UNKNOWN
     first = int(lasts.argmax())

@@ -1,5 +1,7 @@
-/* Shared by every other script of the page: events, DOM building, number formats, sending to Dash.
- * Dash loads these files in alphabetical order, and this one has to stay first. */
+/* Shared by every other script of the page: events, DOM building, number formats, questions to the server.
+ * The server joins these files into one (dashboard/bundle.py), this one first.
+ * Events: "boot" once all scripts have run, "controls" once Dash has made the sidebar, "panel" for each new panel,
+ * "info" when a variant is known, "selection" (state, changed fields, how) at every change, "theme", "order". */
 (function (tdw) {
   "use strict";
   const listeners = new Map();
@@ -43,8 +45,26 @@
   const integers = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
   tdw.format = (value) => integers.format(value);
 
+  /* JSON from the server. A refusal becomes an Error with the server's own words. */
+  tdw.fetch = async function (path, options) {
+    const response = await fetch(path, options);
+    const answer = await response.json();
+    if (!response.ok) throw new Error(answer.error || "HTTP " + response.status);
+    return answer;
+  };
+  tdw.post = (path, body) => tdw.fetch(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
+
+  /* Dash's part of the page starts later than the rest: what is sent to it before waits. */
+  const unsent = [];
+  tdw.controls = false;
   tdw.send = function (id, props) {
-    window.dash_clientside.set_props(id, props);
+    if (tdw.controls) window.dash_clientside.set_props(id, props);
+    else unsent.push([id, props]);
+  };
+  tdw.startControls = function () {
+    tdw.controls = true;
+    for (const [id, props] of unsent.splice(0)) window.dash_clientside.set_props(id, props);
+    tdw.emit("controls");
   };
 
   /* Runs `task` once per animation frame however often it is asked for. */
@@ -81,4 +101,6 @@
     if (!target || !target.closest) return false;
     return target.isContentEditable || Boolean(target.closest("input:not([type=range]), textarea, select, [role=listbox], [role=combobox], .dash-dropdown-content"));
   };
+
+  queueMicrotask(() => tdw.emit("boot"));
 })((window.tdw = window.tdw || {}));

@@ -47,31 +47,71 @@
     return [(here + before) / 2, (here + after) / 2].sort((a, b) => a - b);
   }
 
+  /* Where a pair (a, b) lies: a cell of a grid or a point of a scatter. */
+  function pairMark(trace, where, value, xa, ya) {
+    const at = { a: Math.floor(value / where.p), b: value % where.p };
+    const [x, y] = [where.a === "x" ? at.a : at.b, where.a === "y" ? at.a : at.b];
+    if (!isGrid(trace)) return { kind: "ring", xa, ya, x: xa.d2p(x), y: ya.d2p(y) };
+    const column = trace.x ? Array.prototype.indexOf.call(trace.x, x) : x;
+    const row = trace.y ? Array.prototype.indexOf.call(trace.y, y) : y;
+    return column < 0 || row < 0 ? null : gridMark(trace, [column, column, row, row], xa, ya);
+  }
+
+  function gridMark(trace, box, xa, ya) {
+    const rows = trace.z.length;
+    const columns = rows ? trace.z[0].length : 0;
+    const [left, right] = [cell(xa, trace.x, box[0], columns)[0], cell(xa, trace.x, box[1], columns)[1]];
+    const spanY = [...cell(ya, trace.y, box[2], rows), ...cell(ya, trace.y, box[3], rows)];
+    return { kind: "frame", xa, ya, left, right, top: Math.min(...spanY), bottom: Math.max(...spanY) };
+  }
+
+  /* A point of a 3-D plot, seen through its camera. */
+  function solidMark(gd, trace, position, value) {
+    const scene = gd._fullLayout[trace.scene || "scene"];
+    const inner = scene && scene._scene;
+    const camera = inner && inner.glplot && inner.glplot.cameraParams;
+    if (!camera || !inner.dataScale) return null;
+    const among = position.kind === "customdata" ? trace.customdata : trace[position.kind];
+    const index = Array.from(among || []).findIndex((one) =>
+      tdw.payload.scalar(position.index === null || !Array.isArray(one) ? one : one[position.index]) === value);
+    if (index < 0) return null;
+    let point = ["x", "y", "z"].map((axis, i) => scene[axis + "axis"].d2l(trace[axis][index]) * inner.dataScale[i]).concat(1);
+    for (const matrix of [camera.model, camera.view, camera.projection]) {
+      point = [0, 1, 2, 3].map((row) => [0, 1, 2, 3].reduce((sum, column) => sum + matrix[column * 4 + row] * point[column], 0));
+    }
+    const { l, t, w, h } = gd._fullLayout._size;
+    const { domain } = scene;
+    const [width, height] = [w * (domain.x[1] - domain.x[0]), h * (domain.y[1] - domain.y[0])];
+    const xa = { _offset: l + w * domain.x[0], _length: width };
+    const ya = { _offset: t + h * (1 - domain.y[1]), _length: height };
+    return { kind: "ring", xa, ya, x: (width * (1 + point[0] / point[3])) / 2, y: (height * (1 - point[1] / point[3])) / 2 };
+  }
+
+  function markFor(gd, trace, where, value, xa, ya) {
+    const position = tdw.payload.place(where);
+    if (position.kind === "constant") return null;
+    if (trace.type === "scatter3d") return position.kind === "pair" ? null : solidMark(gd, trace, position, value);
+    if (!xa || !ya) return null;
+    if (position.kind === "pair") return pairMark(trace, where, value, xa, ya);
+    if (position.kind === "x" || position.kind === "y") {
+      return { kind: position.kind === "x" ? "vertical" : "horizontal", xa, ya, at: (position.kind === "x" ? xa : ya).d2p(value) };
+    }
+    trace._tdwMarks = trace._tdwMarks || {};
+    const box = (trace._tdwMarks[where] = trace._tdwMarks[where] || indexMarks(trace, position)).get(value);
+    if (!box) return null;
+    if (isGrid(trace)) return gridMark(trace, box, xa, ya);
+    return box[0] === box[1] ? { kind: "ring", xa, ya, x: xa.d2p(trace.x[box[0]]), y: ya.d2p(trace.y[box[0]]) } : null;
+  }
+
   function marksFor(gd, trace, selection) {
     const shapes = [];
+    if (trace.visible !== true) return shapes;
     const [xa, ya] = axesOf(gd, trace);
-    if (!xa || !ya || trace.visible !== true) return shapes;
     for (const [field, where] of Object.entries(tdw.payload.fieldsOf(trace))) {
       const value = selection[field];
       if (value === null || value === undefined) continue;
-      const position = tdw.payload.place(where);
-      if (position.kind === "constant") continue;
-      if (position.kind === "x" || position.kind === "y") {
-        shapes.push({ kind: position.kind === "x" ? "vertical" : "horizontal", field, xa, ya, at: (position.kind === "x" ? xa : ya).d2p(value) });
-        continue;
-      }
-      trace._tdwMarks = trace._tdwMarks || {};
-      const box = (trace._tdwMarks[where] = trace._tdwMarks[where] || indexMarks(trace, position)).get(value);
-      if (!box) continue;
-      if (!isGrid(trace)) {
-        if (box[0] === box[1]) shapes.push({ kind: "ring", field, xa, ya, x: xa.d2p(trace.x[box[0]]), y: ya.d2p(trace.y[box[0]]) });
-        continue;
-      }
-      const rows = trace.z.length;
-      const columns = rows ? trace.z[0].length : 0;
-      const [left, right] = [cell(xa, trace.x, box[0], columns)[0], cell(xa, trace.x, box[1], columns)[1]];
-      const spanY = [...cell(ya, trace.y, box[2], rows), ...cell(ya, trace.y, box[3], rows)];
-      shapes.push({ kind: "frame", field, xa, ya, left, right, top: Math.min(...spanY), bottom: Math.max(...spanY) });
+      const shape = markFor(gd, trace, where, value, xa, ya);
+      if (shape) shapes.push(Object.assign(shape, { field }));
     }
     return shapes;
   }
@@ -95,6 +135,7 @@
 
   /* Lines that stand for one selected value (payload {value: constant}) are drawn stronger. */
   function emphasise(gd, selection) {
+    if (!gd._fullData.some((trace) => Object.values(tdw.payload.fieldsOf(trace)).some((where) => where && typeof where === "object" && !("p" in where)))) return;
     gd.querySelectorAll(".scatterlayer .trace").forEach((node) => {
       const bound = node.__data__ && node.__data__[0];
       const trace = bound && bound.trace;
@@ -109,42 +150,59 @@
     const gd = tdw.drawing.plot(panel);
     if (!gd || !gd._fullLayout || !gd._fullData) return;
     const selection = tdw.selection.get();
-    let overlay = gd.querySelector(":scope > .cursor-layer");
-    if (!overlay) {
-      overlay = tdw.el("div", { class: "cursor-layer", "aria-hidden": "true" });
+    let overlay = panel.overlay;
+    if (!overlay || overlay.parentNode !== gd) {
+      overlay = panel.overlay = tdw.el("div", { class: "cursor-layer", "aria-hidden": "true" });
       gd.append(overlay);
     }
-    const seen = new Set();
-    const nodes = [];
+    const nodes = new Map();
     for (const trace of gd._fullData) {
       for (const shape of marksFor(gd, trace, selection)) {
         const box = boxOf(shape);
-        if (!box) continue;
-        const identity = [shape.kind, shape.field, ...box.map(Math.round)].join();
-        if (seen.has(identity)) continue;
-        seen.add(identity);
-        nodes.push([shape, box]);
+        if (box) nodes.set([shape.kind, shape.field, ...box.map(Math.round)].join(), [shape, box]);
       }
     }
-    while (overlay.children.length > nodes.length) overlay.lastChild.remove();
-    while (overlay.children.length < nodes.length) overlay.append(document.createElement("div"));
-    nodes.forEach(([shape, box], i) => {
-      const node = overlay.children[i];
+    while (overlay.children.length > nodes.size) overlay.lastChild.remove();
+    while (overlay.children.length < nodes.size) overlay.append(document.createElement("div"));
+    let i = 0;
+    for (const [identity, [shape, box]] of nodes) {
+      const node = overlay.children[i++];
+      node.dataset.value = selection[shape.field];
+      if (node.tdwIdentity === identity) continue;
+      node.tdwIdentity = identity;
       const thin = shape.kind === "frame" && Math.min(box[2], box[3]) < 6 ? " is-thin" : "";
       node.className = "cursor is-" + shape.kind + " of-" + shape.field + thin;
       node.dataset.field = shape.field;
-      node.dataset.value = selection[shape.field];
-      node.style.transform = "translate(" + box[0].toFixed(1) + "px," + box[1].toFixed(1) + "px)";
-      node.style.width = box[2].toFixed(1) + "px";
-      node.style.height = box[3].toFixed(1) + "px";
-    });
+      node.style.cssText = `transform:translate(${box[0].toFixed(1)}px,${box[1].toFixed(1)}px);width:${box[2].toFixed(1)}px;height:${box[3].toFixed(1)}px`;
+    }
     emphasise(gd, selection);
   }
 
-  const placeAll = tdw.framed(() => {
+  /* At once, not in the next frame: the cursors are what a step of the epoch is seen by. */
+  tdw.on("selection", (state, changed) => {
+    if (changed.size === 1 && (changed.has("params") || changed.has("page"))) return;
     for (const panel of tdw.panels.all()) if (panel.visible) place(panel);
   });
-  tdw.on("selection", placeAll);
 
-  tdw.cursors = { place };
+  /* The lines over a figure as plotly shapes, for an image of it. */
+  function shapes(panel) {
+    const gd = tdw.drawing.plot(panel);
+    const selection = tdw.selection.get();
+    const found = new Map();
+    for (const trace of gd._fullData) {
+      for (const [field, where] of Object.entries(tdw.payload.fieldsOf(trace))) {
+        const { kind } = tdw.payload.place(where);
+        if ((kind !== "x" && kind !== "y") || trace.type === "scatter3d" || selection[field] === null) continue;
+        const [along, across] = kind === "x" ? ["x", "y"] : ["y", "x"];
+        found.set(kind + field + trace[along + "axis"], {
+          type: "line", [along + "ref"]: trace[along + "axis"] || along, [across + "ref"]: (trace[across + "axis"] || across) + " domain",
+          [along + "0"]: selection[field], [along + "1"]: selection[field], [across + "0"]: 0, [across + "1"]: 1,
+          line: { width: field === "epoch" ? 2 : 1, dash: field === "epoch" ? "solid" : "dash", color: getComputedStyle(gd).getPropertyValue(field === "epoch" ? "--accent" : "--ink").trim() },
+        });
+      }
+    }
+    return [...found.values()];
+  }
+
+  tdw.cursors = { place, shapes };
 })((window.tdw = window.tdw || {}));

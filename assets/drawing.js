@@ -1,4 +1,4 @@
-/* Draws answers into panels: one plot per panel, which plotly updates in place, or a message in its stead. */
+/* Draws answers into panels: one plot per panel, which plotly updates in place, a table, or a message in its stead. */
 (function (tdw) {
   "use strict";
   const CONFIG = { displaylogo: false, showSendToCloud: false, doubleClickDelay: 300 };
@@ -7,12 +7,13 @@
     detail: { displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] },
   };
   const LABELS = { analyze: "Analyze", retry: "Try again" };
-  const plots = new WeakMap();
+  const GL = new Set(["scatter3d", "surface", "mesh3d", "scattergl", "splom", "parcoords", "isosurface", "volume", "cone", "streamtube"]);
+  const MOST_GL = 4; // browsers drop the oldest drawing context of a page that has more than a few
+  const plots = new Map();
 
   const slot = (panel) => panel.el.querySelector(".panel-slot");
   const plot = (panel) => plots.get(panel) || null;
 
-  /* Dash loads plotly.js after the page; the first answers may be quicker. */
   const ready = () => new Promise((resolve) => {
     const look = () => (window.Plotly ? resolve() : setTimeout(look, 10));
     look();
@@ -20,21 +21,38 @@
 
   const resized = new ResizeObserver((entries) => {
     for (const entry of entries) {
-      const gd = entry.target.querySelector(".js-plotly-plot");
-      if (gd && gd._fullLayout && entry.contentRect.width > 0) window.Plotly.Plots.resize(gd);
+      const el = entry.target.closest(".panel");
+      const panel = el && tdw.panels.of(el);
+      if (!panel || entry.contentRect.width === 0) continue;
+      const gd = plot(panel);
+      if (gd && gd._fullLayout && Math.abs(gd._fullLayout.width - entry.contentRect.width) > 1) window.Plotly.Plots.resize(gd);
+      tdw.panels.resized(panel);
     }
-    tdw.panels.askAll();
   });
 
   function onClick(panel, event) {
     const point = event.points && event.points[0];
     if (!point) return;
-    const carried = tdw.payload.read(point.data, point).filter(([field]) => tdw.selection.isSelectable(field));
-    tdw.chips.clicked(panel, carried, Boolean(event.event && event.event.shiftKey));
+    tdw.chips.clicked(panel, tdw.payload.read(point.data, point), Boolean(event.event && event.event.shiftKey), tdw.payload.meanings(point.data));
+  }
+
+  /* A fifth plot with a drawing context takes the place of one that is not on the screen. */
+  function makeRoom(panel, data) {
+    panel.usesGl = data.some((trace) => GL.has(trace.type));
+    if (!panel.usesGl) return;
+    const others = [...plots.keys()].filter((other) => other !== panel && other.usesGl);
+    others.sort((a, b) => Number(a.visible) - Number(b.visible));
+    while (others.length >= MOST_GL) tdw.panels.release(others.shift());
   }
 
   async function draw(panel, figure) {
     await ready();
+    if (figure.data.length === 1 && figure.data[0].type === "table") {
+      forget(panel);
+      slot(panel).replaceChildren(tdw.table.build(panel, figure.data[0]));
+      return;
+    }
+    makeRoom(panel, figure.data);
     let gd = plot(panel);
     const isNew = gd === null;
     if (isNew) {
@@ -45,28 +63,31 @@
     // plotly writes into what it is given, and answers are drawn again
     const { data, layout } = structuredClone(figure);
     await window.Plotly.react(gd, data, layout, Object.assign({}, CONFIG, BARS[panel.place]));
+    if (plot(panel) !== gd) return;
     if (isNew) {
       gd.on("plotly_afterplot", () => tdw.cursors.place(panel));
+      gd.on("plotly_relayouting", () => tdw.cursors.place(panel));
       gd.on("plotly_click", (event) => onClick(panel, event));
       resized.observe(slot(panel));
     }
     tdw.cursors.place(panel);
+    tdw.emit("drawn", panel, gd);
   }
 
   function forget(panel) {
     const gd = plot(panel);
     if (gd === null) return;
-    resized.unobserve(gd.parentNode || gd);
+    resized.unobserve(slot(panel));
     window.Plotly.purge(gd);
     gd.remove();
     plots.delete(panel);
   }
 
-  function tell(panel, { state, title, text, action }) {
+  function tell(panel, { state, title, text, action, analyzers }) {
     forget(panel);
+    const button = action ? tdw.el("button", { type: "button", class: "button", "data-action": action, "data-analyzers": (analyzers || []).join(" ") || null }, LABELS[action]) : null;
     slot(panel).replaceChildren(tdw.el("div", { class: "panel-message is-" + state, role: "status" },
-      tdw.el("strong", {}, title), tdw.el("p", {}, text),
-      tdw.el("button", { type: "button", class: "button", "data-action": action }, LABELS[action])));
+      title ? tdw.el("strong", {}, title) : null, tdw.el("p", {}, text), button));
   }
 
   async function show(panel, answer) {
@@ -74,5 +95,5 @@
     else tell(panel, answer);
   }
 
-  tdw.drawing = { show, plot, forget };
+  tdw.drawing = { show, tell, plot, forget, count: () => plots.size, countGl: () => [...plots.keys()].filter((panel) => panel.usesGl).length };
 })((window.tdw = window.tdw || {}));

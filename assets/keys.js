@@ -11,6 +11,10 @@
     N: () => tdw.selection.step("neuron", -1),
     // on release, so that the slash itself is not typed into the search box
     "/": () => document.addEventListener("keyup", openPicker, { once: true }),
+    b: () => {
+      tdw.sidebar.collapse(false);
+      document.getElementById("bookmark-name").focus();
+    },
     "?": () => help(true),
   };
 
@@ -41,7 +45,7 @@
   function buildHelp() {
     const rows = [
       ["← →", "previous, next checkpoint (with shift: ten)"], ["[ ]", "previous, next event of the run"], ["space", "play, pause"],
-      ["n N", "next, previous neuron"], ["/", "choose a variant"], ["?", "this list"], ["click", "sets what the line above a figure names first"],
+      ["n N", "next, previous neuron, in the order of the navigator"], ["/", "choose a variant (enter takes the only match)"], ["b", "bookmark this place"], ["?", "this list"], ["click", "sets what the line above a figure names first"],
       ["shift-click", "sets what it names second"], ["double-click", "zooms a figure out again"],
     ];
     const list = tdw.el("dl", {});
@@ -54,7 +58,7 @@
 
   document.addEventListener("keydown", (event) => {
     const act = KEYS[event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey || tdw.isTyping(event.target)) return;
+    if (!act || !tdw.controls || event.ctrlKey || event.metaKey || event.altKey || tdw.isTyping(event.target)) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.key === " " && event.target.closest("button, a, summary")) return;
     event.preventDefault();

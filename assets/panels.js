@@ -1,37 +1,85 @@
 /* Panels ask the server only while they are on screen and only when something they declare changed.
  * One question per panel is under way at a time; when its answer arrives the newest state is compared again,
- * so a burst of changes ends in the state of the last one and no answer is drawn over a newer one. */
+ * so a burst of changes ends in the state of the last one and no answer is drawn over a newer one.
+ * Panels just outside the screen are prepared when the ones on it are done; figures far away are given up. */
 (function (tdw) {
   "use strict";
-  const PATIENCE = 20000;
-  const REMEMBERED = 200;
+  const PATIENCE = 45000;
+  const REMEMBERED = 64e6; // characters of answers
   const STEP = 40;
+  const REST = 300;
   const remembered = new Map();
+  let size = 0;
   const panels = new Map();
+
+  const words = (text) => text.split(" ").filter(Boolean);
+
+  /* What draws itself (tiles.js) gets the same frame and asks by itself. */
+  function frame(el) {
+    tdw.frame.build({ el, view: el.dataset.view, place: el.dataset.place, depends: words(el.dataset.depends) });
+    el.dataset.framed = "";
+  }
 
   function watch(el) {
     const data = el.dataset;
     const panel = {
-      el, view: data.view, place: data.place, visible: false,
-      depends: data.depends.split(" ").filter(Boolean),
-      needs: data.needs.split(" ").filter(Boolean),
+      el, view: data.view, place: data.place, visible: false, near: false, reachable: true,
+      depends: words(data.depends),
+      needs: words(data.needs),
+      marks: words(data.marks),
+      checkpoints: data.checkpoints === "needed",
       defaults: JSON.parse(data.parameters),
       asked: null, answered: null, questions: 0,
     };
     panels.set(el, panel);
-    sight.observe(el);
+    tdw.frame.build(panel);
     tdw.emit("panel", panel);
+    for (const observer of [onScreen, nearby, reachable]) observer.observe(el);
   }
 
-  const sight = new IntersectionObserver((entries) => {
-    for (const entry of entries) {
-      const panel = panels.get(entry.target);
-      if (!panel) continue;
-      panel.visible = entry.isIntersecting;
-      if (panel.visible) tdw.cursors.place(panel);
-      ask(panel);
-    }
-  }, { rootMargin: "160px" });
+  function observer(margin, seen) {
+    return new IntersectionObserver((entries) => {
+      for (const entry of entries) {
+        const panel = panels.get(entry.target);
+        if (panel) seen(panel, entry.isIntersecting);
+      }
+    }, { rootMargin: margin });
+  }
+  const onScreen = observer("0px", (panel, isIn) => {
+    panel.visible = isIn;
+    if (isIn) tdw.cursors.place(panel);
+    ask(panel);
+  });
+  const nearby = observer("320px 0px", (panel, isIn) => {
+    panel.near = isIn;
+    if (isIn) prepare();
+  });
+  const reachable = observer("1800px 0px", (panel, isIn) => {
+    panel.reachable = isIn;
+    if (!isIn) prepare();
+  });
+
+  /* The figure goes, its place stays; when it comes near again it is drawn from the remembered answer. */
+  function release(panel) {
+    if (!tdw.drawing.plot(panel)) return;
+    tdw.drawing.forget(panel);
+    panel.answered = null;
+    panel.asked = null;
+    delete panel.el.dataset.drawn;
+  }
+
+  /* What can wait until the screen is done. */
+  let preparing = 0;
+  function prepare() {
+    clearTimeout(preparing);
+    preparing = setTimeout(() => {
+      if (!settled()) return prepare();
+      for (const panel of panels.values()) {
+        if (panel.near && !panel.visible) ask(panel);
+        if (!panel.reachable) release(panel);
+      }
+    }, REST);
+  }
 
   function parametersOf(panel) {
     const chosen = tdw.selection.get().params[panel.view] || {};
@@ -44,26 +92,32 @@
   }
 
   /* Width and height for which the figure is laid out, in coarse steps: a few pixels need no new figure. */
-  function sizeOf(panel) {
+  function measure(panel) {
     const slot = panel.el.querySelector(".panel-slot");
-    return [slot.clientWidth, slot.clientHeight].map((pixels) => Math.max(STEP, Math.round(pixels / STEP) * STEP));
+    panel.size = [slot.clientWidth, slot.clientHeight].map((pixels) => Math.max(STEP, Math.round(pixels / STEP) * STEP));
+    return panel.size;
   }
 
   function wanted(panel) {
     const selection = tdw.selection.get();
+    const { tokens } = tdw.selection.info();
     const fields = {};
     for (const field of panel.depends) if (field !== "variant") fields[field] = selection[field];
     return {
       view: panel.view, variant: selection.variant, selection: fields, params: parametersOf(panel),
-      theme: tdw.theme.current(), size: sizeOf(panel), density: panel.place === "detail" ? "full" : tdw.theme.density(),
-      tokens: panel.needs.map((analyzer) => tdw.selection.info().tokens[analyzer] || ""),
+      theme: tdw.theme.current(), size: panel.size || measure(panel), density: tdw.theme.densityOf(panel.el),
+      tokens: panel.needs.map((analyzer) => tokens[analyzer] || "").concat(panel.checkpoints ? [] : [tokens[""]]),
     };
   }
 
   function ask(panel) {
-    if (!panel.visible || panel.asked !== null || !tdw.selection.known()) return;
-    const question = wanted(panel);
-    const key = JSON.stringify(question);
+    if (!(panel.visible || panel.near) || panel.asked !== null || !tdw.selection.known()) return;
+    if (panel.checkpoints && !tdw.selection.info().epochs.length) {
+      absent(panel);
+      return;
+    }
+    panel.el.classList.remove("is-absent");
+    const key = JSON.stringify(wanted(panel));
     if (key === panel.answered) return;
     panel.asked = key;
     panel.el.classList.remove("is-unanswered");
@@ -76,12 +130,25 @@
     fetchAnswer(key).then((answer) => receive(panel, key, answer), () => giveUp(panel, key));
   }
 
+  /* A run of which only the history was kept: nothing to compute this from, and nothing to ask. */
+  function absent(panel) {
+    const key = "absent " + tdw.selection.get().variant;
+    if (panel.answered === key) return;
+    panel.answered = key;
+    panel.el.classList.add("is-absent");
+    panel.el.dataset.state = "absent";
+    panel.el.dataset.drawn = key;
+    tdw.drawing.show(panel, absence());
+  }
+  const absence = () => ({ state: "absent", title: "", text: `Needs checkpoints; of ${tdw.selection.get().variant} only the history was kept.` });
+
   async function fetchAnswer(key) {
     const response = await fetch("/_figure", {
       method: "POST", body: key, headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(PATIENCE),
     });
     if (!response.ok) throw new Error("HTTP " + response.status);
-    return response.json();
+    const text = await response.text();
+    return { length: text.length, answer: JSON.parse(text) };
   }
 
   function giveUp(panel, key) {
@@ -89,13 +156,26 @@
     panel.asked = null;
     panel.el.classList.remove("is-loading");
     panel.el.classList.add("is-unanswered");
+    tdw.drawing.show(panel, { state: "error", title: "No answer", text: "The server cannot be reached, or took more than 45 seconds. Is it still running?", action: "retry" });
   }
 
-  async function receive(panel, key, answer) {
+  async function receive(panel, key, received) {
     if (panel.asked !== key || !panel.el.isConnected) return;
-    if (answer.state === "figure") remember(key, answer);
+    const { answer } = received;
+    if (answer.state === "figure") remember(key, received);
+    if (!panel.visible && !panel.near) {
+      panel.asked = null; // scrolled past; it is remembered for when it comes back
+      panel.el.classList.remove("is-loading");
+      return;
+    }
     panel.el.dataset.state = answer.state;
-    await tdw.drawing.show(panel, answer);
+    try {
+      await tdw.drawing.show(panel, answer);
+    } catch (error) {
+      console.warn("tdw: " + panel.view + " cannot be drawn", error);
+      panel.el.dataset.state = "error";
+      await tdw.drawing.show(panel, { state: "error", title: "Cannot be drawn", text: String(error), action: "retry" });
+    }
     if (panel.asked !== key) return;
     panel.asked = null;
     panel.answered = key;
@@ -105,41 +185,60 @@
   }
 
   /* The answers used last; their key holds everything that they depend on, the results' versions too. */
-  function remember(key, answer) {
+  function remember(key, received) {
+    const old = remembered.get(key);
+    if (old) size -= old.length;
     remembered.delete(key);
-    remembered.set(key, answer);
-    if (remembered.size > REMEMBERED) remembered.delete(remembered.keys().next().value);
+    remembered.set(key, received);
+    size += received.length;
+    for (const [oldest, { length }] of remembered) {
+      if (size <= REMEMBERED) break;
+      remembered.delete(oldest);
+      size -= length;
+    }
   }
 
   function retry(el) {
     const panel = panels.get(el);
-    if (!panel) return;
+    if (!panel) {
+      if (el.dataset.component) tdw.tiles.retry(el);
+      return;
+    }
     panel.asked = null;
     panel.answered = null;
     ask(panel);
   }
 
+  const isDone = (panel) => panel.asked === null && (panel.el.classList.contains("is-unanswered") || panel.el.classList.contains("is-absent") ||
+    (panel.answered === JSON.stringify(wanted(panel)) && panel.el.dataset.drawn === panel.answered));
+
   /* True when every panel on screen shows the current selection. */
   function settled() {
-    const onScreen = [...panels.values()].filter((panel) => panel.visible);
-    return tdw.selection.known() && onScreen.length > 0 && onScreen.every((panel) =>
-      panel.asked === null && panel.answered === JSON.stringify(wanted(panel)) && panel.el.dataset.drawn === panel.answered);
+    if (!tdw.selection.known()) return false;
+    const seen = [...panels.values()].filter((panel) => panel.visible);
+    return (seen.length > 0 || document.querySelector(".panel[data-framed]") !== null) && seen.every(isDone) && (!tdw.tiles || tdw.tiles.settled());
   }
 
-  const askAll = tdw.framed(() => {
-    for (const panel of panels.values()) ask(panel);
-  });
+  function askAll() {
+    for (const panel of panels.values()) if (panel.visible) ask(panel);
+    prepare();
+  }
+  function resized(panel) {
+    const before = String(panel.size);
+    if (before !== String(measure(panel)) && panel.visible) ask(panel);
+  }
 
   function scan() {
     for (const el of [...panels.keys()]) {
       if (!el.isConnected) {
-        sight.unobserve(el);
+        for (const observer of [onScreen, nearby, reachable]) observer.unobserve(el);
         tdw.drawing.forget(panels.get(el));
         panels.delete(el);
       }
     }
     document.querySelectorAll(".panel[data-view]").forEach((el) => {
-      if (!panels.has(el)) watch(el);
+      if (el.dataset.component) "framed" in el.dataset || frame(el);
+      else if (!panels.has(el)) watch(el);
     });
   }
 
@@ -148,8 +247,22 @@
     new MutationObserver(scan).observe(document.getElementById("detail-content"), { childList: true });
   });
   tdw.on("selection", askAll);
-  tdw.on("info", askAll);
-  tdw.on("theme", askAll);
+  tdw.on("info", (info) => {
+    if (info.error || !info.epochs.length) return;
+    for (const panel of panels.values()) {
+      if (!panel.el.classList.contains("is-absent")) continue;
+      panel.el.classList.remove("is-absent");
+      panel.el.querySelector(".panel-slot").replaceChildren();
+      panel.answered = null;
+    }
+  });
+  tdw.on("theme", () => {
+    for (const panel of panels.values()) panel.size = null;
+    askAll();
+  });
 
-  tdw.panels = { retry, askAll, parametersOf, settled, all: () => [...panels.values()] };
+  tdw.panels = {
+    retry, askAll, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
+    absence, drawn: settled, settled: () => tdw.controls && tdw.selection.settled() && settled(),
+  };
 })((window.tdw = window.tdw || {}));

@@ -1,6 +1,7 @@
 /* What a mark of a figure carries: the browser's twin of renderers/payload.py.
  * trace.meta.payload maps a selection field to where its value is: "x", "y", "customdata",
- * "customdata[i]", {value: constant}, or {a: place, b: place, p} for the row n = a p + b of an input. The first field is the primary one; zero is a legal value. */
+ * "customdata[i]", {value: constant}, or {a: place, b: place, p} for the row n = a p + b of an input.
+ * The first field is the primary one; zero is a legal value. */
 (function (tdw) {
   "use strict";
 
@@ -13,6 +14,7 @@
   }
 
   function place(where) {
+    if (typeof where === "object" && where !== null && "p" in where) return { kind: "pair", where };
     if (typeof where === "object" && where !== null) return { kind: "constant", value: where.value };
     const indexed = /^customdata\[(\d+)\]$/.exec(where);
     if (indexed) return { kind: "customdata", index: Number(indexed[1]) };
@@ -43,5 +45,8 @@
       .filter(([, value]) => value !== null);
   }
 
-  tdw.payload = { read, fieldsOf, place, scalar };
+  /* The fields that a click (the first) and a shift-click (the second) on a mark of this trace set. */
+  const meanings = (trace) => Object.keys(fieldsOf(trace)).slice(0, 2);
+
+  tdw.payload = { read, fieldsOf, place, scalar, valueAt, meanings };
 })((window.tdw = window.tdw || {}));

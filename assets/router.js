@@ -22,13 +22,24 @@
     detail.hidden = state.page !== "detail";
     document.documentElement.dataset.page = state.page;
     if (state.page === "detail") {
-      tdw.send("route", { data: { view: state.view } });
+      fill(state.view);
       window.scrollTo(0, 0);
     } else {
       window.scrollTo(0, scroll);
     }
     if (shown) document.getElementById("main").focus({ preventScroll: true });
     shown = now;
+  }
+
+  async function fill(view) {
+    const home = document.getElementById("detail-content");
+    try {
+      const response = await fetch("/_detail/" + encodeURIComponent(view));
+      const text = await response.text();
+      if (tdw.selection.get().view === view) home.innerHTML = text;
+    } catch (error) {
+      tdw.notices.show("error", "The server cannot be reached. Is it still running?", [{ label: "Try again", act: () => fill(view) }]);
+    }
   }
 
   /* Links inside the page keep the selection; a modified click opens a tab of its own as usual. */
@@ -46,11 +57,27 @@
     return tdw.selection.toUrl(Object.assign({}, state, view ? { page: "detail", view } : { page: "explore", view: null }));
   }
 
-  /* Groups fold and remember it; the index at the edge follows the scroll. */
-  function setUpGroups() {
+  /* Groups fold and remember it. */
+  function setUpFolding() {
+    document.querySelectorAll(".group").forEach((group) => {
+      fold(group, tdw.recall("fold." + group.id, "open") === "closed");
+      group.querySelector(".group-fold").addEventListener("click", () => {
+        const closed = !group.classList.contains("is-folded");
+        fold(group, closed);
+        tdw.remember("fold." + group.id, closed ? "closed" : "open");
+      });
+    });
+  }
+  function fold(group, closed) {
+    group.classList.toggle("is-folded", closed);
+    group.querySelector(".group-fold").setAttribute("aria-expanded", String(!closed));
+  }
+
+  /* The index at the edge follows the scroll and lists the views of the group on the screen. */
+  function setUpIndex() {
     const links = new Map();
     const onScreen = new Set();
-    document.querySelectorAll("#page-index a").forEach((link) => links.set(link.getAttribute("href").slice(1), link));
+    document.querySelectorAll("#page-index > ul > li > a").forEach((link) => links.set(link.getAttribute("href").slice(1), link));
     const spy = new IntersectionObserver((entries) => {
       for (const entry of entries) onScreen[entry.isIntersecting ? "add" : "delete"](entry.target.id);
       let current = null;
@@ -60,30 +87,22 @@
       }
       if (current) current.setAttribute("aria-current", "true");
     }, { rootMargin: "-10% 0px -60% 0px" });
-    document.querySelectorAll(".group").forEach((group) => {
-      spy.observe(group);
-      const button = group.querySelector(".group-fold");
-      const fold = (closed) => {
-        group.classList.toggle("is-folded", closed);
-        button.setAttribute("aria-expanded", String(!closed));
-      };
-      fold(tdw.recall("fold." + group.id, "open") === "closed");
-      button.addEventListener("click", () => {
-        const closed = !group.classList.contains("is-folded");
-        fold(closed);
-        tdw.remember("fold." + group.id, closed ? "closed" : "open");
-      });
+    document.querySelectorAll(".group").forEach((group) => spy.observe(group));
+    document.getElementById("page-index").addEventListener("click", (event) => {
+      const link = event.target.closest("a");
+      if (!link) return;
+      event.preventDefault();
+      const heading = document.getElementById(link.getAttribute("href").slice(1));
+      const group = heading.closest(".group");
+      fold(group, false);
+      tdw.remember("fold." + group.id, "open");
+      (heading.closest(".panel") || heading).scrollIntoView({ block: "start" });
     });
-    for (const [id, link] of links) {
-      link.addEventListener("click", (event) => {
-        event.preventDefault();
-        document.getElementById(id).scrollIntoView({ behavior: "smooth", block: "start" });
-      });
-    }
   }
 
   tdw.on("boot", () => {
-    setUpGroups();
+    setUpFolding();
+    setUpIndex();
     show();
   });
   tdw.on("selection", show);

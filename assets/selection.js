@@ -2,12 +2,15 @@
  * Choices (clicks, pickers) make a history entry; stepping and playing replace the current one. */
 (function (tdw) {
   "use strict";
-  const NUMBERS = ["epoch", "neuron", "head", "frequency"];
-  const PAGE = Math.random().toString(36).slice(2) + Date.now().toString(36);
-  const WORDS = { epoch: "epoch", neuron: "neuron", head: "head", frequency: "frequency", variant: "variant" };
+  const NUMBERS = ["epoch", "neuron", "head", "frequency", "pair"];
+  const WORDS = { epoch: "epoch", neuron: "neuron", head: "head", frequency: "frequency", pair: "input pair", variant: "variant" };
+  const WRITE_AFTER = 150; // browsers refuse more than 20 changes of the address per second
 
   let state = fromUrl(window.location);
   let info = null;
+  let questions = 0;
+  let pending = null; // address to be written when stepping rests
+  let timer = 0;
 
   /* /view/<name>?variant=..&epoch=..&<view>.<parameter>=.. */
   function fromUrl(location) {
@@ -41,6 +44,20 @@
     return path + (text ? "?" + text : "");
   }
 
+  /* The row n = a p + b of an input, typed as "4 + 29", "4, 29" or as the row itself; null if it is none. */
+  function readPair(text, p) {
+    const typed = /^\s*(\d+)\s*[+, ]\s*(\d+)\s*$/.exec(String(text));
+    if (typed) return Number(typed[1]) < p && Number(typed[2]) < p ? Number(typed[1]) * p + Number(typed[2]) : null;
+    return /^\s*\d+\s*$/.test(String(text)) ? Number(text) : null;
+  }
+
+  /* How a value is written for people: 9,400; 4 + 29. */
+  function describe(field, value) {
+    if (value === null || value === undefined) return "none";
+    if (field === "pair" && info && info.p) return Math.floor(value / info.p) + " + " + (value % info.p);
+    return typeof value === "number" ? tdw.format(value) : String(value);
+  }
+
   function nearest(values, wanted) {
     let best = values[0];
     for (const value of values) if (Math.abs(value - wanted) < Math.abs(best - wanted)) best = value;
@@ -54,10 +71,11 @@
     const fallback = isEpoch ? info.epochs[info.epochs.length - 1] : range && range[0];
     if (isEpoch ? !info.epochs.length : !range) return [null, null];
     if (wanted === null || wanted === undefined) return [fallback, null];
-    const number = Number(wanted);
-    if (!/^-?\d+(\.0+)?$/.test(String(wanted).trim())) {
-      return [fallback, `“${wanted}” is not ${isEpoch ? "an" : "a"} ${WORDS[field]}; showing ${WORDS[field]} ${tdw.format(fallback)}.`];
+    const typed = field === "pair" ? readPair(wanted, info.p) : wanted;
+    if (typed === null || !/^-?\d+(\.0+)?$/.test(String(typed).trim())) {
+      return [fallback, `“${wanted}” is not ${/^[aeiou]/.test(WORDS[field]) ? "an" : "a"} ${WORDS[field]}; showing ${WORDS[field]} ${describe(field, fallback)}.`];
     }
+    const number = Number(typed);
     if (isEpoch) {
       const best = nearest(info.epochs, number);
       if (best === number) return [best, null];
@@ -66,7 +84,7 @@
     }
     const best = Math.min(range[1], Math.max(range[0], number));
     if (best === number) return [best, null];
-    return [best, `${info.variant} has no ${WORDS[field]} ${tdw.format(number)} (it has ${range[0]} to ${range[1]}); showing ${tdw.format(best)}.`];
+    return [best, `${info.variant} has no ${WORDS[field]} ${tdw.format(number)} (it has ${describe(field, range[0])} to ${describe(field, range[1])}); showing ${describe(field, best)}.`];
   }
 
   function legalise() {
@@ -79,11 +97,21 @@
     return complaints;
   }
 
+  function flush() {
+    clearTimeout(timer);
+    if (pending !== null && pending !== window.location.pathname + window.location.search) history.replaceState(null, "", pending);
+    pending = null;
+  }
   function write(how) {
     const url = toUrl(state);
-    if (url === window.location.pathname + window.location.search) return;
-    if (how === "push") history.pushState(null, "", url);
-    else history.replaceState(null, "", url);
+    if (how === "push") {
+      flush();
+      if (url !== window.location.pathname + window.location.search) history.pushState(null, "", url);
+      return;
+    }
+    pending = url;
+    clearTimeout(timer);
+    timer = setTimeout(flush, WRITE_AFTER);
   }
 
   function changedFields(before) {
@@ -92,11 +120,13 @@
 
   const known = () => info !== null && info.variant !== null && info.variant === state.variant;
 
-  /* `page` keeps the jobs of two tabs apart. */
-  const question = () => ({ variant: state.variant, page: PAGE, at: Date.now() });
-
+  /* Ask the server about the variant of the selection; only the answer to the newest question counts. */
   function wantInfo() {
-    tdw.send("wanted", { data: question() });
+    const mine = ++questions;
+    const asked = state.variant;
+    tdw.fetch("/_info" + (asked === null ? "" : "?variant=" + encodeURIComponent(asked))).then(
+      (answer) => mine === questions && receive(answer),
+      () => mine === questions && tdw.notices.show("error", "The server cannot be reached. Is it still running?", [{ label: "Try again", act: wantInfo }]));
   }
 
   /* patch: some of the fields; how: "push" for a choice, "replace" for stepping */
@@ -106,6 +136,7 @@
     if (state.variant !== before.variant) {
       write(how || "push");
       tdw.notices.clear();
+      tdw.emit("selection", state, new Set(["variant"]), how || "push");
       wantInfo();
       return;
     }
@@ -113,7 +144,14 @@
     const changed = changedFields(before);
     if (!changed.size) return;
     write(how || "push");
-    tdw.emit("selection", state, changed);
+    tdw.emit("selection", state, changed, how || "push");
+  }
+
+  /* Everything that an address says, as a bookmark or a link does. */
+  function open(address) {
+    const next = fromUrl(new URL(address, window.location.origin));
+    if (next.variant === null) next.variant = state.variant;
+    set(next, "push");
   }
 
   function setParameter(view, name, value) {
@@ -125,10 +163,12 @@
     set({ params }, "push");
   }
 
-  /* The server's answer about a variant. An answer to an older question is dropped. */
+  const following = () => tdw.recall("follow", "on") === "on";
+
   function receive(answer) {
-    if (!answer || (answer.requested !== null && answer.requested !== state.variant)) return;
-    const refreshed = info !== null && info.variant === answer.variant;
+    const old = info;
+    const refreshed = old !== null && !answer.error && old.variant === answer.variant;
+    const isFirst = old === null || state.variant === null;
     info = answer;
     if (answer.error) {
       tdw.notices.clear();
@@ -139,62 +179,70 @@
       return;
     }
     const before = Object.assign({}, state, { variant: refreshed ? answer.variant : null });
-    state = Object.assign({}, state, { variant: answer.variant });
+    const wasLast = refreshed && old.epochs.length > 0 && state.epoch === old.epochs[old.epochs.length - 1];
+    state = Object.assign({}, state, { variant: answer.variant }, wasLast && following() ? { epoch: null } : {});
     if (!refreshed) tdw.notices.clear();
-    for (const complaint of legalise()) tdw.notices.show("warning", complaint);
+    const complaints = legalise();
+    if (isFirst || fromAddress) for (const complaint of complaints) tdw.notices.show("warning", complaint);
+    fromAddress = false;
     write("replace");
-    tdw.emit("info", info);
-    tdw.emit("selection", state, changedFields(before));
+    flush();
+    tdw.emit("info", info, refreshed);
+    tdw.emit("selection", state, changedFields(before), "replace");
   }
+  let fromAddress = false;
 
   function step(field, by) {
     if (!known()) return;
-    if (field === "epoch") {
-      const at = info.epochs.indexOf(state.epoch);
-      const to = Math.min(info.epochs.length - 1, Math.max(0, at + by));
-      set({ epoch: info.epochs[to] }, "replace");
+    const range = field === "epoch" ? info.epochs : info.limits[field];
+    if (!range || !range.length) return;
+    const beside = field === "neuron" && tdw.tiles ? tdw.tiles.neighbour(by) : null;
+    if (beside !== null) {
+      set({ neuron: beside }, "replace");
       return;
     }
-    const range = info.limits[field];
-    if (range) set({ [field]: Math.min(range[1], Math.max(range[0], state[field] + by)) }, "replace");
+    const order = field === "epoch" ? info.epochs : tdw.order ? tdw.order.of(field) : null;
+    if (order) {
+      const at = order.indexOf(state[field]);
+      set({ [field]: order[Math.min(order.length - 1, Math.max(0, at + by))] }, "replace");
+    } else {
+      set({ [field]: Math.min(range[1], Math.max(range[0], state[field] + by)) }, "replace");
+    }
   }
 
   window.addEventListener("popstate", () => {
+    clearTimeout(timer);
+    pending = null;
     const before = state;
     state = fromUrl(window.location);
     if (state.variant === null && info) state.variant = info.variant;
     if (state.variant !== before.variant || !known()) {
-      tdw.emit("selection", state, changedFields(before));
+      fromAddress = true;
+      tdw.emit("selection", state, changedFields(before), "replace");
       wantInfo();
       return;
     }
     for (const complaint of legalise()) tdw.notices.show("warning", complaint);
-    tdw.emit("selection", state, changedFields(before));
+    tdw.emit("selection", state, changedFields(before), "replace");
   });
+  window.addEventListener("pagehide", flush);
 
   tdw.selection = {
-    get: () => state, info: () => info, known, set, setParameter, step, receive, toUrl, fromUrl, refresh: wantInfo,
-    NUMBERS, isSelectable: (field) => field === "variant" || NUMBERS.includes(field),
+    get: () => state, info: () => info, known, set, open, setParameter, step, toUrl, fromUrl, describe, readPair, following,
+    refresh: wantInfo, settled: () => pending === null, NUMBERS, WORDS,
+    isSelectable: (field) => field === "variant" || NUMBERS.includes(field),
   };
+  tdw.on("boot", wantInfo);
 
+  const nothing = (act) => (...given) => {
+    act(...given);
+    return window.dash_clientside.no_update;
+  };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     tdw: {
-      boot: () => {
-        tdw.emit("boot");
-        return question();
-      },
-      receive: (answer) => {
-        receive(answer);
-        return window.dash_clientside.no_update;
-      },
-      pick: (value) => {
-        if (value && value !== state.variant) set({ variant: value }, "push");
-        return window.dash_clientside.no_update;
-      },
-      finished: (result) => {
-        tdw.emit("job", result);
-        return window.dash_clientside.no_update;
-      },
+      ready: nothing(() => tdw.startControls()),
+      pick: nothing((value) => value && info && value !== state.variant && set({ variant: value }, "push")),
+      finished: nothing((result) => tdw.emit("job", result)),
     },
   });
 })((window.tdw = window.tdw || {}));

@@ -26,7 +26,7 @@
 
   root.dataset.sidebar = tdw.recall("sidebar", "open") === "closed" ? "closed" : "open";
 
-  tdw.on("boot", () => {
+  tdw.on("controls", () => {
     collapse(root.dataset.sidebar === "closed");
     document.getElementById("sidebar-toggle").addEventListener("click", () => collapse(root.dataset.sidebar !== "closed"));
     const handle = document.getElementById("sidebar-resize");

@@ -50,6 +50,28 @@ const look = () => {
 look();
 """
 
+# Two rounds over the epochs, one per animation frame. -> [[milliseconds, requests, kilobytes], ...]
+FRAMES = """
+const done = arguments[arguments.length - 1];
+const epochs = tdw.selection.info().epochs;
+performance.clearResourceTimings();
+const frames = [];
+let last = performance.now();
+let at = 0;
+const next = () => {
+  const now = performance.now();
+  const asked = performance.getEntriesByType('resource');
+  const bytes = asked.reduce((sum, one) => sum + one.transferSize, 0);
+  if (at) frames.push([now - last, asked.length, bytes / 1000]);
+  performance.clearResourceTimings();
+  last = now;
+  if (at === 2 * epochs.length) return done(frames);
+  tdw.selection.set({epoch: epochs[at++ % epochs.length]}, 'replace');
+  requestAnimationFrame(next);
+};
+next();
+"""
+
 
 def main() -> None:
     """Measure and print."""
@@ -67,6 +89,8 @@ def main() -> None:
         rows.append(_row("first paint, warm", [_load(driver, address + query) for _ in range(5)]))
         rows += _epoch_steps(driver, address + query, given.actions)
         rows += _neurons(driver, address + query, given.actions)
+        rows += _mosaic(driver, address + query)
+        rows.append(_reference(driver, address + query, given.actions))
     result = {
         "date": time.strftime("%Y-%m-%d"),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
@@ -128,6 +152,25 @@ def _neurons(driver: webdriver.Chrome, url: str, actions: int) -> Iterator[dict[
         yield _row(f"neuron click to its map painted, {label}", times)
 
 
+def _mosaic(driver: webdriver.Chrome, url: str) -> Iterator[dict[str, Any]]:
+    """Every epoch in turn, as fast as the mosaic redraws, once all of them are loaded: time per frame."""
+    _load(driver, url)
+    if not _js(driver, "return !!document.querySelector('.panel[data-view=neuron_mosaic]')"):
+        return
+    _reveal(driver, "neuron_mosaic")
+    note = "document.querySelector('[data-view=neuron_mosaic] .tiles-note')"
+    _wait(lambda: _js(driver, f"return {note} && {note}.textContent === ''"))
+    frames: list[list[float]] = driver.execute_async_script(FRAMES)
+    yield _row("mosaic, one frame of playing", frames)
+
+
+def _reference(driver: webdriver.Chrome, url: str, actions: int) -> dict[str, Any]:
+    """A change of nothing but one text, timed the same way: what the machine and the method cost."""
+    _load(driver, url)
+    change = "document.getElementById('status').textContent = String(performance.now())"
+    return _row("reference: one text changed", [_act(driver, change, "true") for _ in range(actions)])
+
+
 def _epoch(epoch: int) -> str:
     return f"tdw.selection.set({{epoch: {epoch}}}, 'replace')"
 
@@ -151,12 +194,9 @@ def _load(driver: webdriver.Chrome, url: str) -> list[float]:
 
 def _reveal(driver: webdriver.Chrome, view: str) -> None:
     _js(driver, f"document.querySelector('.panel[data-view={view}]').scrollIntoView({{block: 'center'}})")
-    _wait(
-        lambda: _js(
-            driver,
-            f"return tdw.panels.settled() && 'drawn' in document.querySelector('[data-view={view}]').dataset",
-        )
-    )
+    seen = f"(tdw.panels.all().find(p => p.view === '{view}') || {{visible: true}}).visible"
+    drawn = f"'drawn' in document.querySelector('.panel[data-view={view}]').dataset"
+    _wait(lambda: _js(driver, f"return {seen} && tdw.panels.settled() && {drawn}"))
 
 
 def _settle(driver: webdriver.Chrome) -> None:

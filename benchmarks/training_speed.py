@@ -220,21 +220,20 @@ def optimisations(p: int, device: torch.device) -> None:
         print(line, flush=True)
 
 
-def kernel_shapes(p: int, device: torch.device) -> None:
-    """Microseconds per variant of the hand-written kernels by the shape of their blocks (16 variants)."""
+def kernel_shapes(p: int, device: torch.device, variants: int) -> None:
+    """Microseconds per variant of the hand-written kernels by the shape of their blocks."""
     from triton.testing import do_bench
 
     from training import kernels
     from training.fused_step import FusedStep
 
-    variants = 16
     engine = make_engine(p, variants, device, kind=FusedStep)
     step: Any = engine._step
     with torch.no_grad():
         tables = step._tables()
-        grid, kept_at = step._grid[:variants], step._kept_at[: len(step._grid)]
-        mixed = tables.alpha[: len(grid)], tables.seen_a[: len(grid)], tables.seen_b[: len(grid)]
-        kept = step._kept[: len(grid)]
+        held = len(step._grid)
+        grid, kept_at, post = step._grid, step._kept_at[:held], step._post[:held]
+        mixed = tables.alpha[:held], tables.seen[:held], tables.constant[:held]
 
         def show(name: str, call: Callable[[], None], count: int) -> None:
             try:
@@ -242,40 +241,34 @@ def kernel_shapes(p: int, device: torch.device) -> None:
             except Exception as error:
                 print(f"  {name:44} {type(error).__name__}: {error}", flush=True)
 
-        print("blocks of the kernels, microseconds per variant:")
-        for blocks in (
-            (2, 4, 128),
-            (1, 4, 128),
-            (2, 2, 128),
-            (1, 4, 256),
-            (1, 8, 64),
-            (2, 4, 64),
-            (4, 8, 64),
-        ):
-            for warps in (1, 2, 4):
-                call = functools.partial(
-                    kernels.mix, *mixed, kept_at, step.d_mlp, grid, kept, blocks=blocks, warps=warps
-                )
-                show(f"mix {blocks}, {warps} warps", call, len(grid))
-        for block, warps in ((2048, 4), (512, 2), (256, 1), (128, 1)):
+        print(f"blocks of the kernels, {variants} variants, microseconds per variant:")
+        for block_b, block_d in itertools.product((4, 8, 16), (128, 256)):
             call = functools.partial(
-                kernels.cross_entropy, grid, step._labels, kept_at, step.d_mlp, step._loss[: len(grid)],
-                step._d_kept[: len(grid)], block=block, warps=warps,
-            )  # fmt: skip
-            show(f"cross-entropy {block}, {warps} warps", call, len(grid))
-        d_seen = step._d_kept.new_empty(variants, p, 5, step._d_read)
-        for block, warps, parts in itertools.product((512, 1024, 2048), (1, 2, 4), (1, 2, 5)):
+                kernels.mix, *mixed, kept_at, grid, post, block_b=block_b, block_d=block_d
+            )
+            show(f"mix {block_b} x {block_d}", call, held)
+        for block in (1, 2, 4, 8):
             call = functools.partial(
-                kernels.unmix, step._d_kept, step._by_a.rows, step._by_a.other, tables.alpha[:, :, 0],
-                tables.seen_a, step._d_alpha_parts[:parts, :, :, 0], d_seen, block=block, warps=warps,
+                kernels.cross_entropy, grid, step._labels, kept_at, step.d_mlp, step._loss[:held],
+                step._d_kept[:held], block_rows=block,
             )  # fmt: skip
-            show(f"unmix {block}, {warps} warps, {parts} parts (one of two)", call, variants)
+            show(f"cross-entropy {block} rows", call, held)
+        d_seen, d_sum = torch.empty_like(tables.seen), step._d_kept.new_empty(variants, p, step._d_read)
+        written = step._slopes, d_seen, d_sum
+        for block in (2, 4, 8, 16):
+            call = functools.partial(
+                kernels.unmix, step._d_kept, step._post, *step._groups, tables.alpha, tables.seen, *written,
+                block_rows=block,
+            )  # fmt: skip
+            show(f"unmix {block} rows", call, variants)
+        d_score = tables.alpha.new_empty(variants, tables.alpha.shape[1], 2 * p)
+        show("d_score", lambda: kernels.d_score(tables.alpha, step._slopes, *step._groups, d_score), variants)
         rows = grid.flatten(1, 2)
-        w_out_u = step.weights["blocks.0.mlp.W_out"] @ step.weights["unembed.W_U"]
-        w_out_u = torch.nn.functional.pad(w_out_u, (0, step._padding))[: len(grid)]
-        logits, post = rows[..., step.d_mlp :], rows[..., : step.d_mlp]
-        show("readout product, float32", lambda: void(logits.baddbmm_(post, w_out_u, beta=0)), len(grid))
-        show("both products of its backward", lambda: void(step._backward_readout(w_out_u)), variants)
+        w_out_u = (step.weights["blocks.0.mlp.W_out"] @ tables.w_read[..., step.d_mlp :])[:held]
+        logits, hidden = rows[..., step.d_mlp :], rows[..., : step.d_mlp]
+        show("readout product, float32", lambda: void(logits.baddbmm_(hidden, w_out_u, beta=0)), held)
+        if held == variants:
+            show("both products of its backward", lambda: void(step._backward_readout(w_out_u)), variants)
 
 
 def profile(p: int, device: torch.device, variants: int) -> None:
@@ -398,7 +391,8 @@ def main() -> None:
         torch.cuda.empty_cache()
         if not options.brief:
             attempt(lambda: optimisations(options.p, device))
-            attempt(lambda: kernel_shapes(options.p, device))
+            attempt(lambda: kernel_shapes(options.p, device, 1))
+            attempt(lambda: kernel_shapes(options.p, device, 16))
             for count in (1, 64):
                 attempt(functools.partial(profile, options.p, device, count))
         if options.sweep_epochs:

@@ -7,9 +7,15 @@ from typing import Any
 from dash import html
 
 from analyzers.registry import Analyzer, default_registry
+from dashboard.markup import html_of
 from dashboard.panels import panel
 from data.errors import BadParameter
 from renderers.catalog import GROUPS, Catalog, View
+
+
+def detail_html(catalog: Catalog, name: str) -> str:
+    """`detail` as HTML text."""
+    return html_of(detail(catalog, name))
 
 
 def detail(catalog: Catalog, name: str) -> list[Any]:
@@ -54,9 +60,14 @@ def detail(catalog: Catalog, name: str) -> list[Any]:
 
 def _measure(view: View) -> html.Aside:
     registry = default_registry()
-    used = [registry.get(name) for name in view.needs]
-    parts = [_card(analyzer) for analyzer in used] or [
-        _terms(("Formula", view.formula), ("Source", view.source))
+    used = [registry.get(name) for name in (*view.needs, *view.optional)]
+    parts: list[Any] = [_card(analyzer) for analyzer in used if analyzer.name in view.needs]
+    if view.formula or view.source:
+        parts.insert(0, _terms(("Formula", view.formula), ("Source", view.source)))
+    parts += [
+        html.Details([html.Summary(f"Also shown: {analyzer.title}"), _card(analyzer)])
+        for analyzer in used
+        if analyzer.name not in view.needs
     ]
     return html.Aside(
         [html.H2("What is measured"), *parts], className="measure", **{"aria-label": "What is measured"}
@@ -69,6 +80,7 @@ def _card(analyzer: Analyzer) -> html.Section:
         ("Protocol", analyzer.protocol),
         ("Source", analyzer.source),
         ("Caveats", analyzer.caveats),
+        ("Computed at the last checkpoint, applied to every epoch", ", ".join(analyzer.needs_final)),
     )
     quantities = [
         html.Li(

@@ -11,10 +11,11 @@ from typing import Any
 from flask import Flask
 from flask_caching import Cache
 
+from analyzers.registry import default_registry
 from data import Workspace
 from data.errors import BadParameter, MissingArtifact, WorkbenchError
 from renderers.encode import encode
-from renderers.service import ViewService
+from renderers.service import BoundView, ViewService
 from renderers.source import Density
 
 log = logging.getLogger(__name__)
@@ -97,8 +98,16 @@ class FigureService:
         known: dict[str, Any] | None = self._cache.get(key)
         if known is not None:
             return known
-        bound = self._views.open(
-            variant,
+        drawn: dict[str, Any] = encode(self.bound(question).raw())
+        self._cache.set(key, drawn)
+        return drawn
+
+    def bound(self, question: Question) -> BoundView:
+        """The view with the selection fields that it depends on. Raises WorkbenchError."""
+        view = self._views.catalog.get(question.view)
+        used = {field: question.selection[field] for field in view.depends if field in question.selection}
+        return self._views.open(
+            self._workspace[question.variant],
             question.view,
             theme=question.theme,
             density=question.density,
@@ -106,9 +115,6 @@ class FigureService:
             **used,
             **question.params,
         )
-        drawn: dict[str, Any] = encode(bound.raw())
-        self._cache.set(key, drawn)
-        return drawn
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What a panel shows: `state` "figure" with the figure, or "missing" or "error" with a message.
@@ -117,20 +123,19 @@ class FigureService:
         """
         try:
             return {"state": "figure", "figure": self.figure(Question.parse(asked))}
-        except MissingArtifact as missing:
-            at = "" if missing.epoch is None else f" at epoch {missing.epoch:,}"
-            text = (
-                f"This view is drawn from {missing.analyzer}, which has not been computed for "
-                f"{missing.variant}{at}. "
-                f"Analyze computes it here; tdw analyze {missing.variant} does it in a terminal."
-            )
-            return _message("missing", "Not analysed yet", text, "analyze")
-        except WorkbenchError as error:
-            return _message("error", "Cannot be drawn", str(error), "retry")
         except Exception as error:
-            log.exception("View %s failed", asked.get("view"))
-            text = f"{type(error).__name__}: {error}. The log of the server has the details."
-            return _message("error", "This view failed", text, "retry")
+            return explained(error, str(asked.get("view")))
+
+
+def explained(error: Exception, view: str) -> dict[str, Any]:
+    """What a panel says in place of its figure: what happened, and what can be done about it."""
+    if isinstance(error, MissingArtifact):
+        return _missing(error)
+    if isinstance(error, WorkbenchError):
+        return _message("error", "Cannot be drawn", str(error), "retry")
+    log.error("View %s failed", view, exc_info=error)
+    text = f"{type(error).__name__}: {error}. The log of the server has the details."
+    return _message("error", "This view failed", text, "retry")
 
 
 def _size(asked: Any) -> tuple[int, int] | None:
@@ -139,6 +144,20 @@ def _size(asked: Any) -> tuple[int, int] | None:
         return None
     width, height = (min(max(int(pixels), 80), 8000) for pixels in asked)
     return width, height
+
+
+def _missing(missing: MissingArtifact) -> dict[str, Any]:
+    """Which analyzer would make it, and what that costs the person: one click, or a name to type."""
+    at = "" if missing.epoch is None else f" at epoch {missing.epoch:,}"
+    standard = default_registry().get(missing.analyzer).standard
+    command = f"tdw analyze {missing.variant}" + ("" if standard else f" --analyzer {missing.analyzer}")
+    slow = "" if standard else " It is slow, so it runs only when it is asked for by name."
+    text = (
+        f"This view is drawn from {missing.analyzer}, which has not been computed for {missing.variant}{at}."
+        f"{slow} Analyze computes it here; {command} does it in a terminal."
+    )
+    analyzers = [] if standard else [missing.analyzer]
+    return {**_message("missing", "Not analysed yet", text, "analyze"), "analyzers": analyzers}
 
 
 def _message(state: str, title: str, text: str, action: str) -> dict[str, Any]:

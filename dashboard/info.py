@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from dashboard.cards import cards
 from data import Variant, Workspace
 from data.errors import WorkbenchError
+from data.files import digest
 
 FIRST_FACTS = ("p", "seed")
 EVENT_LABELS = {
@@ -28,12 +30,17 @@ class Results(Protocol):
 
 
 def variant_info(
-    workspace: Workspace, results: Results, analyzers: Iterable[str], name: str | None
+    workspace: Workspace,
+    results: Results,
+    analyzers: Iterable[str],
+    name: str | None,
+    running: Callable[[str], list[list[str]]] = lambda variant: [],
 ) -> dict[str, Any]:
     """All about one variant (the first one for None), JSON-ready.
 
     For a name that does not exist, or a variant that cannot be read, `error` is a sentence and `variants`
-    says what there is; the other fields are then absent.
+    says what there is; the other fields are then absent. A variant without checkpoints has no `epochs` and no
+    `limits`; its history can be looked at. `running(variant)`: the sets of analyzers at work on it.
     """
     variants = workspace.variants()
     answer: dict[str, Any] = {
@@ -48,38 +55,63 @@ def variant_info(
                 f"There are no variants in {workspace.path} yet. Train one: "
                 "tdw train modular_addition --p 59 --seed 1 --epochs 2000"
             )
-        variant = variants[0] if name is None else workspace[name]
-        return {**answer, **_about(variant, results, list(analyzers))}
+        variant = workspace[name] if name is not None else _first(variants)
+        about = _about(variant, results, list(analyzers))
+        return {**answer, **about, "running": running(variant.name)}
     except WorkbenchError as error:
         return {**answer, "error": str(error)}
 
 
+def pulse(workspace: Workspace, results: Results, analyzers: Iterable[str], name: str) -> str:
+    """A text that changes with the variant's checkpoints, history and results; "" if there is no variant."""
+    try:
+        variant = workspace[name]
+        return digest(sorted(_tokens(variant, results, analyzers).items()))[:16]
+    except WorkbenchError:
+        return ""
+
+
+def _first(variants: Sequence[Variant]) -> Variant:
+    """The first variant by name that has checkpoints, or the first one."""
+    return next((variant for variant in variants if variant.epochs), variants[0])
+
+
 def _about(variant: Variant, results: Results, analyzers: list[str]) -> dict[str, Any]:
-    epochs = variant.epochs
-    if not epochs:
-        raise WorkbenchError(
-            f"{variant.name} has no checkpoints yet. Train it further, or choose another variant."
-        )
-    p, config, summary = int(variant.params["p"]), variant.config, results.summary(variant)
-    states = results.status(variant)
+    epochs, tokens = variant.epochs, _tokens(variant, results, analyzers)
+    summary = results.summary(variant)
+    states = results.status(variant) if epochs else []
     return {
         "variant": variant.name,
         "family": variant.family,
-        "p": p,
+        "p": int(variant.params["p"]),
         "epochs": epochs,
-        "limits": {
-            "neuron": [0, int(config["d_mlp"]) - 1],
-            "head": [0, int(config["n_heads"]) - 1],
-            "frequency": [1, (p - 1) // 2],
-        },
-        "facts": _facts(variant, summary),
-        "tokens": {name: results.token(variant, name) for name in analyzers} | {"": variant.token()},
+        "limits": _limits(variant) if epochs else {},
+        "facts": _facts(variant),
+        "cards": cards(variant, summary),
+        "tokens": tokens,
+        "pulse": digest(sorted(tokens.items()))[:16],
         "missing": [state.analyzer for state in states if not state.complete],
         "stale": [state.analyzer for state in states if state.stale_reason],
         "verdict": summary["turn"]["verdict"],
         "reason": summary["turn"]["reason"],
         "events": _events(summary["turn"]),
         "key_frequencies": summary["key_frequencies"],
+    }
+
+
+def _tokens(variant: Variant, results: Results, analyzers: Iterable[str]) -> dict[str, str]:
+    """Per analyzer, and under "" for the variant itself, a text that changes with it."""
+    return {name: results.token(variant, name) for name in analyzers} | {"": variant.token()}
+
+
+def _limits(variant: Variant) -> dict[str, list[int]]:
+    """First and last value of every selection field but the epoch."""
+    p, config = int(variant.params["p"]), variant.config
+    return {
+        "neuron": [0, int(config["d_mlp"]) - 1],
+        "head": [0, int(config["n_heads"]) - 1],
+        "frequency": [1, (p - 1) // 2],
+        "pair": [0, p * p - 1],
     }
 
 
@@ -92,11 +124,9 @@ def _option(variant: Variant) -> dict[str, str]:
     }
 
 
-def _facts(variant: Variant, summary: Mapping[str, Any]) -> list[list[str]]:
+def _facts(variant: Variant) -> list[list[str]]:
     names = sorted(variant.params, key=lambda name: name not in FIRST_FACTS)
-    facts = [[name.replace("_", " "), f"{variant.params[name]}"] for name in names]
-    losses = (("train_loss", "final train loss"), ("test_loss", "final test loss"))
-    return facts + [[label, f"{summary[key]:.3g}"] for key, label in losses if summary[key] is not None]
+    return [[name.replace("_", " "), f"{variant.params[name]}"] for name in names]
 
 
 def _events(turn: Mapping[str, Any]) -> list[dict[str, Any]]:

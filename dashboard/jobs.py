@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -10,19 +11,24 @@ from typing import Any
 
 import diskcache
 import multiprocess
+import psutil
 from dash import DiskcacheManager
 from multiprocess import forkserver
 
 PRELOADED = ["torch", "dashboard.jobs", "analyzers.pipeline"]
 WORKSPACE_VARIABLE = "TDW_WORKSPACE"
+JOBS = "running jobs"
+REMEMBERED = 24 * 3600
 log = logging.getLogger(__name__)
 
 
 class JobManager(DiskcacheManager):
-    """A DiskcacheManager whose jobs do not fork the web server.
+    """A DiskcacheManager whose jobs do not fork the web server, and which does no work twice.
 
     The stock manager forks a process with many threads; torch or SQLite in one of them can then hang the
     child for ever. Here each job starts from a fork server that has imported what jobs need and nothing else.
+    A page that asks for what another page's job is doing (one variant, one set of analyzers) joins that job:
+    same process, same progress, same result.
     """
 
     def __init__(self, folder: Path, workspace: Path) -> None:
@@ -35,12 +41,65 @@ class JobManager(DiskcacheManager):
         """Start the fork server now, so that the first job does not wait for its imports."""
         forkserver.ensure_running()
 
+    def running(self, variant: str) -> list[list[str]]:
+        """The sets of analyzers that jobs are computing for `variant` now ([] is the standard set)."""
+        works = [json.loads(work) for work in self._jobs()]
+        return [analyzers for name, analyzers in works if name == variant]
+
     def call_job_fn(self, key: str, job_fn: Callable[..., Any], args: Any, context: Any) -> int:
-        """Start the job; returns its process id, by which it can be cancelled."""
-        arguments = (self._workspace, job_fn, key, self._make_progress_key(key), args, context)
-        process = self._context.Process(target=_run, args=arguments, daemon=True)
-        process.start()
+        """Start the job, or join the one that does the same; returns its process id, which cancels it."""
+        work = json.dumps(_work(args))
+        with self.handle.transact():
+            jobs = self._jobs()
+            if work in jobs:
+                pid, leader, _ = jobs[work]
+                self.handle.set(_leader(key), leader, expire=REMEMBERED)
+                return int(pid)
+            arguments = (self._workspace, job_fn, key, self._make_progress_key(key), args, context)
+            process = self._context.Process(target=_run, args=arguments, daemon=True)
+            process.start()
+            self.handle.set(JOBS, {**jobs, work: (process.pid, key, _started(process.pid))})
         return int(process.pid)
+
+    def get_progress(self, key: str) -> Any:
+        """The last progress of the job that this page started or joined; it stays for the other pages."""
+        return self.handle.get(self._make_progress_key(self._leads(key)))
+
+    def get_result(self, key: str, job: Any) -> Any:
+        """The result of the job that this page started or joined, for every page that asks."""
+        return self.handle.get(self._leads(key), self.UNDEFINED)
+
+    def _jobs(self) -> dict[str, tuple[int, str, float]]:
+        """What is being computed -> (process id, key of the page that began it, when the process started)."""
+        known: dict[str, tuple[int, str, float]] = self.handle.get(JOBS, {})
+        return {
+            work: job
+            for work, job in known.items()
+            if self.job_running(job[0]) and _started(job[0]) == job[2]
+        }
+
+    def _leads(self, key: str) -> str:
+        return str(self.handle.get(_leader(key), key))
+
+
+def _started(pid: int | None) -> float:
+    """When a process started: with its number, this names it even after the number is used again."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def _leader(key: str) -> str:
+    return f"leader of {key}"
+
+
+def _work(args: Any) -> tuple[str, list[str]]:
+    """(variant, analyzers) of the arguments of `analyze_job`."""
+    current = next(
+        one for one in (args.values() if isinstance(args, dict) else args) if isinstance(one, dict)
+    )
+    return str(current["variant"]), sorted(map(str, current.get("analyzers") or []))
 
 
 def _run(workspace: Path, job_fn: Callable[..., Any], *arguments: Any) -> None:
@@ -48,10 +107,10 @@ def _run(workspace: Path, job_fn: Callable[..., Any], *arguments: Any) -> None:
     job_fn(*arguments)
 
 
-def analyze_job(
-    set_progress: Callable[[Sequence[str]], None], clicks: int | None, current: dict[str, Any]
-) -> dict[str, str]:
-    """Compute whatever the current variant lacks. Returns {"kind", "text"} for the page to show.
+def analyze_job(set_progress: Callable[[Sequence[str]], None], current: dict[str, Any]) -> dict[str, str]:
+    """Compute whatever the current variant lacks, or what of `current["analyzers"]` it lacks.
+
+    Returns {"kind", "text"} for the page to show.
 
     Runs in a process of its own, whose environment names the workspace. `current` also carries a text that
     is unique to the page, which keeps the jobs of two tabs apart.
@@ -60,10 +119,12 @@ def analyze_job(
     from data import Workspace
     from data.errors import WorkbenchError
 
-    name = str(current["variant"])
+    name, analyzers = _work([current])
     try:
         variant = Workspace(os.environ[WORKSPACE_VARIABLE])[name]
-        report = analyze(variant, on_progress=lambda progress: set_progress(_progress(progress)))
+        report = analyze(
+            variant, analyzers or None, on_progress=lambda progress: set_progress(_progress(progress))
+        )
     except WorkbenchError as error:
         return {"kind": "error", "text": str(error)}
     except Exception as error:

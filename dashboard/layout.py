@@ -1,13 +1,21 @@
-"""The page: sidebar, Explore with its groups, and the place where one view opens large."""
+"""The page: sidebar, Explore with its groups, and the place where one view opens large.
+
+Only the sidebar is Dash's (app.layout); the rest is in the document itself and is there before Dash starts.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from dash import dcc, html
 
+from dashboard.markup import html_of
 from dashboard.panels import panel
 from renderers.catalog import GROUPS, Catalog, View
+from renderers.theme import DARK, LIGHT
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -18,43 +26,46 @@ INDEX = """<!DOCTYPE html>
 <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg">
 <script src="/assets/theme-boot.js"></script>
 {%css%}
+PRELOADS
 </head>
 <body>
-{%app_entry%}
+<a href="#main" class="skip-link">Skip to the figures</a>
+<div id="workbench" data-ramps="RAMPS">
+<aside id="sidebar" aria-label="Controls">{%app_entry%}</aside>
+MAIN
+</div>
 <noscript><p>The workbench draws its figures in the browser and needs JavaScript.</p></noscript>
+SCRIPTS
 <footer>{%config%}{%scripts%}{%renderer%}</footer>
 </body>
 </html>"""
 
 
-def page(catalog: Catalog) -> html.Div:
-    """The whole page; which parts show is decided in the browser."""
-    return html.Div(
+def document(catalog: Catalog, scripts: Sequence[str]) -> str:
+    """The document around Dash's part; `scripts` are the addresses of the page's own scripts, in order."""
+    preloads = "".join(f'<link rel="preload" as="script" href="{path}">' for path in scripts)
+    tags = "".join(f'<script src="{path}"></script>' for path in scripts)
+    parts = html_of([main(catalog), _page_index(catalog), _status()])
+    ramps = escape(json.dumps({theme.name: theme.sequential for theme in (LIGHT, DARK)}))
+    shell = INDEX.replace("RAMPS", ramps)
+    return shell.replace("PRELOADS", preloads).replace("SCRIPTS", tags).replace("MAIN", parts)
+
+
+def main(catalog: Catalog) -> html.Main:
+    """The column of figures: Explore, or one view of it."""
+    return html.Main(
         [
-            html.A("Skip to the figures", href="#main", className="skip-link"),
-            _sidebar(),
-            html.Main(
-                [
-                    html.Div(id="notices", className="notices", role="status", **{"aria-live": "polite"}),
-                    html.Div(explore(catalog), id="explore"),
-                    html.Div(html.Div(id="detail-content"), id="detail", hidden=True),
-                ],
-                id="main",
-                tabIndex="-1",
-            ),
-            _page_index(catalog),
-            html.Div(id="status", className="visually-hidden", role="status", **{"aria-live": "polite"}),
-            # an empty graph makes Dash load plotly.js, with which assets/drawing.js draws
-            html.Div(
-                dcc.Graph(config={"staticPlot": True}), className="plotly-loader", **{"aria-hidden": "true"}
-            ),
-            *(
-                dcc.Store(id=name)
-                for name in ("boot", "wanted", "info", "current", "route", "result", "sink")
-            ),
+            html.Div(id="notices", className="notices", role="status", **{"aria-live": "polite"}),
+            html.Div(explore(catalog), id="explore"),
+            html.Div(html.Div(id="detail-content"), id="detail", hidden=True),
         ],
-        id="workbench",
+        id="main",
+        tabIndex="-1",
     )
+
+
+def _status() -> html.Div:
+    return html.Div(id="status", className="visually-hidden", role="status", **{"aria-live": "polite"})
 
 
 def explore(catalog: Catalog) -> list[Any]:
@@ -64,32 +75,40 @@ def explore(catalog: Catalog) -> list[Any]:
 
 
 def group(name: str, views: list[View]) -> html.Section:
-    """One group: its navigator and companion side by side, the other views in a grid."""
-    rest = sorted(
-        (view for view in views if view.role != "companion"), key=lambda view: view.role != "navigator"
-    )
-    beside = [panel(view) for view in views if view.role == "companion"]
-    body: list[Any] = [html.Div([panel(view) for view in rest], className=f"panel-grid of-{len(rest)}")]
-    if beside:
-        body.append(
-            html.Aside(beside, className="group-aside", **{"aria-label": f"{GROUPS[name]}: selected"})
+    """One group: its companions beside what navigates them, the other views below in the whole width."""
+    companions = [view for view in views if view.role == "companion"]
+    followed = {field for view in companions for field in view.depends} - {"variant", "epoch"}
+    others = [view for view in views if view.role != "companion"]
+    beside = [view for view in others if companions and _leads(view, followed)]
+    beside.sort(key=lambda view: view.role != "navigator")
+    below = [view for view in others if view not in beside]
+    body: list[Any] = []
+    if companions:
+        aside = html.Aside(
+            [panel(view) for view in companions],
+            className="group-aside",
+            **{"aria-label": f"{GROUPS[name]}: selected"},
         )
+        body.append(html.Div([_grid(beside), aside], className="group-pair"))
+    if below:
+        body.append(_grid(below))
     return html.Section(
         [
             html.Header(
-                html.H2(
-                    html.Button(
-                        GROUPS[name],
-                        type="button",
-                        className="group-fold",
-                        **{"aria-expanded": "true", "aria-controls": f"group-body-{name}"},
-                    )
-                ),
+                [
+                    html.H2(
+                        html.Button(
+                            [GROUPS[name], html.Span(f" {len(views)}", className="group-count")],
+                            type="button",
+                            className="group-fold",
+                            **{"aria-expanded": "true", "aria-controls": f"group-body-{name}"},
+                        )
+                    ),
+                    _choice("density", "compact", "full", group=name),
+                ],
                 className="group-head",
             ),
-            html.Div(
-                body, id=f"group-body-{name}", className="group-body" + (" has-aside" if beside else "")
-            ),
+            html.Div(body, id=f"group-body-{name}", className="group-body"),
         ],
         id=f"group-{name}",
         className="group",
@@ -97,8 +116,18 @@ def group(name: str, views: list[View]) -> html.Section:
     )
 
 
-def _sidebar() -> html.Aside:
-    return html.Aside(
+def _leads(view: View, followed: set[str]) -> bool:
+    """True for a view in which a click changes what the companions show."""
+    return view.role == "navigator" or bool(followed & set(view.marks[:2]))
+
+
+def _grid(views: list[View]) -> html.Div:
+    return html.Div([panel(view) for view in views], className=f"panel-grid of-{len(views)}")
+
+
+def sidebar() -> html.Div:
+    """Dash's part of the page: the global controls, and the stores that start and end long work."""
+    return html.Div(
         [
             html.Header(
                 [
@@ -136,8 +165,11 @@ def _sidebar() -> html.Aside:
                     ),
                     html.Section(id="scrubber", className="control", **{"aria-label": "Epoch"}),
                     html.Section(
-                        id="steppers", className="control", **{"aria-label": "Neuron, head and frequency"}
+                        id="steppers",
+                        className="control",
+                        **{"aria-label": "Neuron, head, frequency and input pair"},
                     ),
+                    html.Section(id="bookmarks", className="control", **{"aria-label": "Bookmarks"}),
                     _analysis(),
                     _display(),
                 ],
@@ -155,9 +187,9 @@ def _sidebar() -> html.Aside:
                     "aria-valuenow": "288",
                 },
             ),
+            *(dcc.Store(id=name) for name in ("boot", "work", "result", "sink")),
         ],
-        id="sidebar",
-        **{"aria-label": "Controls"},
+        className="sidebar",
     )
 
 
@@ -169,7 +201,12 @@ def _analysis() -> html.Section:
             html.Div(
                 [
                     html.Button(
-                        "Analyze", id="analyze", type="button", className="button is-primary", disabled=True
+                        "Analyze",
+                        id="analyze",
+                        type="button",
+                        className="button is-primary",
+                        disabled=True,
+                        **{"data-action": "analyze"},
                     ),
                     html.Div(
                         [
@@ -192,17 +229,10 @@ def _analysis() -> html.Section:
 
 
 def _display() -> html.Section:
-    def choice(kind: str, *values: str) -> html.Div:
-        buttons = [
-            html.Button(value, type="button", **{f"data-set-{kind}": value, "aria-pressed": "false"})
-            for value in values
-        ]
-        return html.Div(buttons, className="segmented", role="group", **{"aria-label": kind.capitalize()})
-
     return html.Section(
         [
-            choice("density", "compact", "full"),
-            choice("theme", "light", "dark"),
+            _choice("density", "compact", "full"),
+            _choice("theme", "light", "dark"),
             html.Button(
                 "?",
                 type="button",
@@ -216,9 +246,38 @@ def _display() -> html.Section:
     )
 
 
-def _page_index(catalog: Catalog) -> html.Nav:
-    links = [
-        html.A(html.Span(GROUPS[name]), href=f"#group-{name}", title=GROUPS[name])
-        for name in catalog.groups()
+def _choice(kind: str, *values: str, group: str = "") -> html.Div:
+    """Two buttons of which one is pressed; with `group`, only for that group of views."""
+    buttons = [
+        html.Button(
+            value,
+            type="button",
+            **{
+                f"data-set-{kind}": value,
+                "aria-pressed": "false",
+                **({"data-group": group} if group else {}),
+            },
+        )
+        for value in values
     ]
-    return html.Nav(links, id="page-index", **{"aria-label": "Groups of this page"})
+    label = f"{kind.capitalize()} of {GROUPS[group]}" if group else kind.capitalize()
+    return html.Div(buttons, className="segmented", role="group", **{"aria-label": label})
+
+
+def _page_index(catalog: Catalog) -> html.Nav:
+    """The groups at the edge of the page; the one that is on the screen lists its views."""
+    parts = [
+        html.Li(
+            [
+                html.A(html.Span(GROUPS[name]), href=f"#group-{name}", title=GROUPS[name]),
+                html.Ul(
+                    [
+                        html.Li(html.A(view.title, href=f"#explore-{view.name}", title=view.title))
+                        for view in views
+                    ]
+                ),
+            ]
+        )
+        for name, views in catalog.groups().items()
+    ]
+    return html.Nav(html.Ul(parts), id="page-index", **{"aria-label": "Groups of this page"})

@@ -1,6 +1,7 @@
-"""The frame around one figure: title, what a click sets, parameters, explanation, and the body.
+"""What the browser needs to know of one view in order to frame it, ask for its figure and read its marks.
 
-The browser fills the body: assets/panels.js asks and assets/drawing.js draws the answer.
+The browser adds the frame (assets/panel_frame.js), asks (assets/panels.js) and draws (assets/drawing.js): a
+page of 70 views stays small for Dash.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any, Literal
 
 from dash import html
 
+from analyzers.registry import default_registry
+from dashboard.tiles import asked_fields
 from renderers.catalog import View
 
 Place = Literal["explore", "detail"]
@@ -19,34 +22,11 @@ def panel(view: View, place: Place = "explore") -> html.Section:
     """The panel of `view`; its role in the group ("navigator", "companion") becomes a class.
 
     What the panel's figure depends on travels as data attributes, so that the browser alone decides when to
-    ask for it (assets/panels.js).
+    ask for it.
     """
     ident = f"{place}-{view.name}"
     return html.Section(
-        [
-            html.Header([_title(view, place, ident), _tools(view, place)], className="panel-head"),
-            html.Div(
-                [
-                    html.Div(
-                        className="panel-chips",
-                        role="group",
-                        **{"aria-label": f"What a click on {view.title} sets"},
-                    ),
-                    html.Div(className="panel-parameters"),
-                ],
-                className="panel-bar",
-            ),
-            html.Div(
-                [
-                    html.Div(className="panel-slot"),
-                    html.Div(className="panel-spinner", **{"aria-hidden": "true"}),
-                    _unanswered(),
-                ],
-                className="panel-body",
-                role="figure",
-                **{"aria-label": f"{view.title}. {view.blurb}"},
-            ),
-        ],
+        html.H3(view.title, id=ident, className="panel-title" if place == "explore" else "visually-hidden"),
         className=" ".join(
             filter(None, ["panel", f"is-{view.shape}", f"in-{place}", view.role and f"is-{view.role}"])
         ),
@@ -54,13 +34,23 @@ def panel(view: View, place: Place = "explore") -> html.Section:
             "aria-labelledby": ident,
             "data-view": view.name,
             "data-title": view.title,
+            "data-blurb": view.blurb,
             "data-place": place,
             "data-depends": " ".join(view.depends),
             "data-needs": " ".join((*view.needs, *view.optional)),
+            "data-checkpoints": "needed" if needs_checkpoints(view) else "",
             "data-marks": " ".join(view.marks),
+            "data-component": view.component,
+            "data-asks": " ".join(asked_fields(view)) if view.component == "tiles" else "",
             "data-parameters": json.dumps(_parameters(view)),
         },
     )
+
+
+def needs_checkpoints(view: View) -> bool:
+    """False for a view that the loss history alone can fill."""
+    used = default_registry().ordered(view.needs)
+    return "epoch" in view.depends or any(analyzer.kind != "history" for analyzer in used)
 
 
 def _parameters(view: View) -> dict[str, Any]:
@@ -68,40 +58,3 @@ def _parameters(view: View) -> dict[str, Any]:
         name: {"default": parameter.default, "choices": list(parameter.choices), "label": parameter.label}
         for name, parameter in view.parameters.items()
     }
-
-
-def _title(view: View, place: Place, ident: str) -> html.H3:
-    return html.H3(view.title, id=ident, className="panel-title" if place == "explore" else "visually-hidden")
-
-
-def _tools(view: View, place: Place) -> html.Div:
-    tools: list[Any] = []
-    if place == "explore":
-        tools = [
-            html.Details(
-                [
-                    html.Summary(
-                        "i", className="icon-button is-round", **{"aria-label": f"About {view.title}"}
-                    ),
-                    html.Div(html.P(view.blurb), className="blurb-text"),
-                ],
-                className="blurb",
-            ),
-            html.A(
-                "⤢",
-                href=f"/view/{view.name}",
-                className="icon-button",
-                title="Open large, with its formula and source",
-                **{"aria-label": f"Open {view.title} large", "data-open": view.name},
-            ),
-        ]
-    return html.Div(tools, className="panel-tools")
-
-
-def _unanswered() -> html.Div:
-    parts = [
-        html.Strong("No answer"),
-        html.P("The server cannot be reached, or took more than 20 seconds. Is it still running?"),
-        html.Button("Ask again", type="button", className="button", **{"data-action": "retry"}),
-    ]
-    return html.Div(html.Div(parts, className="panel-message is-error"), className="panel-unanswered")

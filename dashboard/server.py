@@ -8,11 +8,14 @@ from dash import Dash
 
 from analyzers.registry import default_registry
 from analyzers.service import AnalyzerService
-from dashboard import callbacks, routes
+from dashboard import callbacks, routes, tiles
+from dashboard.bookmarks import Bookmarks
+from dashboard.bundle import Bundle
+from dashboard.detail import detail_html
 from dashboard.figures import FigureService
-from dashboard.info import variant_info
+from dashboard.info import pulse, variant_info
 from dashboard.jobs import JobManager
-from dashboard.layout import INDEX, page
+from dashboard.layout import document, sidebar
 from dashboard.paths import ASSETS
 from dashboard.security import protect
 from data import Workspace
@@ -29,22 +32,34 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
     """
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     jobs = JobManager(opened.path / ".cache" / "jobs", opened.path.resolve())
+    results = AnalyzerService()
+    service = ViewService(results, views)
+    scripts = Bundle.of(ASSETS)
     app = Dash(
         __name__,
         title=TITLE,
         update_title="",
         assets_folder=str(ASSETS),
-        assets_ignore=r"theme-boot\.js",
-        index_string=INDEX,
+        assets_ignore=r".*\.js",
+        index_string=document(service.catalog, scripts.paths),
         background_callback_manager=jobs,
         serve_locally=True,
     )
-    results = AnalyzerService()
-    service = ViewService(results, views)
     analyzers = [analyzer.name for analyzer in default_registry()]
-    app.layout = page(service.catalog)
-    callbacks.register(app, lambda name: variant_info(opened, results, analyzers, name), service.catalog)
-    routes.register(app.server, FigureService(opened, service, app.server))
+    app.layout = sidebar()
+    callbacks.register(app)
+    scripts.register(app.server)
+    routes.register(
+        app.server,
+        routes.Services(
+            figures=FigureService(opened, service, app.server),
+            bookmarks=Bookmarks(opened.path),
+            describe=lambda name: variant_info(opened, results, analyzers, name, jobs.running),
+            pulse=lambda name: pulse(opened, results, analyzers, name),
+            detail=lambda name: detail_html(service.catalog, name),
+        ),
+    )
+    tiles.register(app.server, opened, service)
     protect(app)
     app.server.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
     app.server.extensions["tdw_jobs"] = jobs

@@ -98,6 +98,15 @@ class ArtifactStore:
         keys = (path.name.removeprefix(prefix).removesuffix(_SUFFIX) for path in found)
         return sorted(key for key in keys if "-" not in key)
 
+    def listing(self) -> list[tuple[str, str, str, int]]:
+        """(probe, analyzer, key, bytes) of everything stored, whatever version made it."""
+        found = []
+        for path in sorted(self._folder.glob(f"*/[!.]*{_SUFFIX}")):
+            analyzer, _, key = path.name.removesuffix(_SUFFIX).rpartition("-")
+            if analyzer:
+                found.append((path.parent.name, analyzer, key, path.stat().st_size))
+        return found
+
     @property
     def nbytes(self) -> int:
         """Bytes on disk of all artifacts of the variant."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 DEFAULT_PROBE = "grid"
+DIGEST = "numbers_sha256"  # in the metadata of a file of tensors: of everything after its header
 _FIELDS = ("family", "name", "params", "config", "parent", "provenance")
 
 
@@ -205,6 +206,10 @@ class Variant:
         _write_tensors(path, weights, metadata, dtype)
         return Checkpoint(self, int(epoch), path)
 
+    def drop_checkpoint(self, epoch: int) -> None:
+        """Delete the checkpoint at `epoch` if it is there."""
+        _epoch_path(self.path / "checkpoints", epoch).unlink(missing_ok=True)
+
     # --- optimizer states --------------------------------------------------------------------------------
 
     @property
@@ -291,6 +296,12 @@ class Variant:
         """(Re)write `variant.json`."""
         write_json(self.path / "variant.json", self.record.to_json())
 
+    def clear_leftovers(self) -> None:
+        """Delete the temporary files that a killed training left behind. Only for who trains the variant."""
+        for folder in (self.path, self.path / "checkpoints", self.path / "optimizer"):
+            for path in folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+
 
 def validated(record: VariantRecord) -> VariantRecord:
     """Return `record` if its names may become paths and it can be written as JSON."""
@@ -325,7 +336,9 @@ def _write_tensors(
 
     kind = None if dtype is None else getattr(torch, dtype)
     plain = {name: tensor.detach().to("cpu", kind).contiguous() for name, tensor in tensors.items()}
+    bare = save(plain)
+    numbers = hashlib.sha256(memoryview(bare)[8 + int.from_bytes(bare[:8], "little") :]).hexdigest()
     with replacing(path) as temporary:
         # One entry: safetensors writes several in a random order, and equal content must give equal files.
-        described = {"training_dynamics_workbench": canonical_json(dict(metadata))}
+        described = {"training_dynamics_workbench": canonical_json({**metadata, DIGEST: numbers})}
         temporary.write_bytes(save(plain, metadata=described))

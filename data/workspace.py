@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from data.artifacts import DatasetCache
 from data.catalog import Catalog
+from data.database import Database
 from data.errors import BadParameter, CorruptFile, UnknownVariant, VariantExists, WorkspaceError
-from data.files import safe_name
+from data.files import locked, safe_name
 from data.services import service
 from data.variant import Variant, VariantRecord, validated
 
@@ -43,7 +45,8 @@ class Workspace:
                 f"There is no workspace at {self.path}. `tdw train ... --workspace {self.path}` makes one,"
                 " and without --workspace the shipped samples are used."
             )
-        self.catalog = Catalog(self)
+        self.database = Database(self.path)
+        self.catalog = Catalog(self, self.database)
 
     def __repr__(self) -> str:
         return f"<Workspace {self.path}, {len(self.names())} variants>"
@@ -94,19 +97,40 @@ class Workspace:
             )
         return chosen[0]
 
-    def create_variant(self, record: VariantRecord) -> Variant:
-        """Make the folder of a new variant; VariantExists if its name is taken."""
-        validated(record)
-        if record.name in self:
-            other = self[record.name]
-            same = "the same" if other.identity == record.identity else "a different"
-            raise VariantExists(
-                f"{record.name} is already in {self.path}, with {same} configuration and"
-                f" {len(other.epochs)} checkpoints. Delete it first, or choose other parameters."
-            )
-        variant = Variant(self, self.path / "variants" / record.family / record.name, record, self._cache)
+    def create_variant(
+        self, record: VariantRecord, prepare: Callable[[Variant], None] | None = None
+    ) -> Variant:
+        """Make the folder of a new variant; VariantExists if its name is taken.
+
+        `prepare` may store what the variant begins with. The record is written last: a folder without one is
+        no variant, so that a process killed meanwhile leaves nothing half made.
+        """
+        self._check_free(record)
+        variant = Variant(self, self._place(record), record, self._cache)
+        if prepare is not None:
+            prepare(variant)
         variant.write_record()
         return variant
+
+    @contextmanager
+    def whole_variant(self, record: VariantRecord) -> Iterator[Variant]:
+        """A new variant that appears in the workspace when the block ends well, and not at all otherwise.
+
+        VariantExists if its name is taken. What a killed process left of it is overwritten.
+        """
+        self._check_free(record)
+        place = self._place(record)
+        partial = place.with_name(f".making-{record.name}")
+        with locked(place.with_name(".making.lock")):
+            shutil.rmtree(partial, ignore_errors=True)
+            try:
+                variant = Variant(self, partial, record, self._cache)
+                variant.write_record()
+                yield variant
+                self._check_free(record)
+                partial.rename(place)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
 
     def delete_variant(self, name: str) -> None:
         """Delete a variant with all its files. It disappears in one step, whatever state it is in."""
@@ -152,6 +176,19 @@ class Workspace:
         return service("analyzers").list()
 
     # --- private -----------------------------------------------------------------------------------------
+
+    def _place(self, record: VariantRecord) -> Path:
+        return self.path / "variants" / record.family / record.name
+
+    def _check_free(self, record: VariantRecord) -> None:
+        validated(record)
+        if record.name in self:
+            other = self[record.name]
+            same = "the same" if other.identity == record.identity else "a different"
+            raise VariantExists(
+                f"{record.name} is already in {self.path}, with {same} configuration and"
+                f" {len(other.epochs)} checkpoints. Delete it first, or choose other parameters."
+            )
 
     def _make(self) -> None:
         try:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from renderers.source import Scene, Source
 
 Figure = dict[str, Any]
-Shape = Literal["wide", "square", "tall"]
+Shape = Literal["wide", "square", "tall", "banner"]
+Component = Literal["", "tiles"]
 Role = Literal["", "navigator", "companion"]
 
 GROUPS: dict[str, str] = {
@@ -49,7 +50,9 @@ class View:
     `needs`: analyzers without which there is nothing to draw; `optional`: analyzers that add something when
     they are there ("turn" adds event markers). Formula, source and protocol of a view are those of the
     analyzers in `needs`; `formula` and `source` are for a view that is drawn from the history and needs none.
-    `role`: the navigator of a group is clicked in, its companion follows; they stay side by side.
+    `component`: what the dashboard draws in the figure's place ("tiles": a canvas, see renderers.tiles).
+    `shape` "banner" takes a whole row. `role`: the navigator of a group is clicked in, its companion
+    follows; they stay side by side.
     `depends`: the selection fields that the figure reads, and no others. `marks`: the
     selection fields that a click on a mark sets, the primary one first.
     """
@@ -67,6 +70,7 @@ class View:
     marks: tuple[str, ...] = ()
     shape: Shape = "wide"
     role: Role = ""
+    component: Component = ""
     formula: str = ""
     source: str = ""
     parameters: Mapping[str, Parameter] = field(default_factory=dict)

@@ -65,6 +65,7 @@ def axis(scene: Scene, title: str, **more: Any) -> dict[str, Any]:
         "showline": True,
         "zeroline": False,
         "ticks": "outside",
+        "ticklabeloverflow": "allow",  # hiding them costs plotly a measurement of every label at every draw
         "ticklen": 3,
         "nticks": 6 if scene.compact else 10,
     }
@@ -237,6 +238,7 @@ def colorbar(scene: Scene, unit: str) -> dict[str, Any]:
         "thickness": 7 if scene.compact else 10,
         "nticks": 4 if scene.compact else 6,
         "tickfont": {"size": size - 1},
+        "ticklabeloverflow": "allow",
         "outlinewidth": 0,
         "xpad": 6,
         "ypad": 0,
@@ -362,9 +364,15 @@ def time_figure(
 
 
 def history_heatmap(
-    scene: Scene, epochs: np.ndarray, values: np.ndarray, *, unit: str, limits: tuple[float, float]
+    scene: Scene,
+    epochs: np.ndarray,
+    values: np.ndarray,
+    *,
+    unit: str,
+    limits: tuple[float, float],
+    kind: str = "sequential",
 ) -> Figure:
-    """Frequency (rows k = 1..K) by epoch: `values` [epoch, freq]."""
+    """Frequency (rows k = 1..K) by epoch: `values` [epoch, freq], in the theme's scale of that `kind`."""
     count = values.shape[1]
     trace = heatmap(
         scene,
@@ -375,14 +383,15 @@ def history_heatmap(
         hover=f"epoch %{{x:,d}}<br>k = %{{y}}<br>{unit} %{{z:.3f}}",
         payload={"epoch": "x", "frequency": "y"},
         limits=limits,
+        kind=kind,
     )
-    x = framed({**time_axis(scene, epochs), "range": _cell_range(epochs)}, scene)
+    x = framed({**time_axis(scene, epochs), "range": cell_range(epochs)}, scene)
     built = layout(scene, x, framed(frequency_axis(scene, count), scene), right=48 if scene.compact else 62)
     mark_events(scene, built, rail=True)
     return {"data": [trace], "layout": built}
 
 
-def _cell_range(epochs: np.ndarray) -> list[float]:
+def cell_range(epochs: np.ndarray) -> list[float]:
     """From the left edge of the first cell to the right edge of the last."""
     if len(epochs) < 2:
         centre = float(epochs[0])

@@ -65,9 +65,10 @@ class Source:
         except MissingArtifact:
             return None
 
-    def on_demand(self, name: str, **params: Any) -> xr.Dataset:
-        """An analyzer's result computed now from the checkpoint at the selected epoch."""
-        dataset = self.reader.on_demand(self.variant, self.selection.epoch, name, **params)
+    def on_demand(self, name: str, epoch: int | None = None, **params: Any) -> xr.Dataset:
+        """An analyzer's result computed now from one checkpoint, by default that of the selected epoch."""
+        at = self.selection.epoch if epoch is None else epoch
+        dataset = self.reader.on_demand(self.variant, at, name, **params)
         return dataset.squeeze("epoch") if "epoch" in dataset.dims else dataset
 
     def select(self, dataset: xr.Dataset, dim: str, value: Hashable) -> xr.Dataset:

@@ -36,11 +36,12 @@ class Theme:
     series: tuple[str, ...]
 
     def scale(self, kind: str = "sequential") -> Colorscale:
-        """A plotly colorscale: "sequential" (little to much), "diverging" (about zero) or "time"."""
+        """A plotly colorscale: sequential (little to much), diverging (about zero), time or cyclic."""
         stops: tuple[str, ...] = {
             "sequential": self.sequential,
             "diverging": self.diverging,
             "time": self.time,
+            "cyclic": _cycle(),
         }[kind]
         return [[index / (len(stops) - 1), colour] for index, colour in enumerate(stops)]
 
@@ -86,6 +87,12 @@ def theme(name: str) -> Theme:
 _HUE_START, _HUE_STEP = 40.0, 68.0
 _LUMINANCE = (0.135, 0.200, 0.292)
 _CHROMA = (0.17, 0.10)
+
+
+@lru_cache(maxsize=1)
+def _cycle() -> tuple[str, ...]:
+    """Hues around the circle, the first again at the end: for angles and residues."""
+    return tuple(_hex(_in_gamut(0.66, 0.13, hue)) for hue in np.linspace(0.0, 360.0, 25))
 
 
 @lru_cache(maxsize=4096)

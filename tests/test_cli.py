@@ -428,17 +428,19 @@ def test_variants(tdw, stored):
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "where"), [("analyzers", "turn", "scope"), ("views", "loss_curves", "group")]
+    ("command", "name", "others"),
+    [("analyzers", "turn", ("scope", "runs")), ("views", "loss_curves", ("group",))],
 )
-def test_listings_are_one_line_each_and_json_is_whole(tdw, command, name, where):
+def test_listings_are_one_line_each_and_json_is_whole(tdw, command, name, others):
     rows = tdw(command, "--json").json
     assert name in [row["name"] for row in rows]
     assert all(row["formula"] for row in rows if row["name"] == name)
     lines = tdw(command).out.splitlines()
     assert len(lines) == len(rows) + 2  # the header and the number
-    assert lines[0].split() == ["name", "title", where]
+    columns = ("name", "title", *others)
+    assert lines[0].split() == list(columns)
     for row, line in zip(rows, lines[1:], strict=False):
-        assert line.split() == [*row["name"].split(), *row["title"].split(), *row[where].split()]
+        assert line.split() == [word for column in columns for word in row[column].split()]
     assert not any("{" in line for line in lines)
 
 
@@ -489,3 +491,87 @@ def test_delete(tdw, stored, monkeypatch):
     assert done.code == 0
     assert f"Deleted {NAME} from" in done.out
     assert Workspace(stored).names() == []
+
+
+# --- import and summary ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(trained, tmp_path) -> Path:
+    """The trained variant's last checkpoint, as another program would have saved it."""
+    import torch
+
+    variant = Workspace(trained)[NAME]
+    path = tmp_path / "other" / "epoch_30.pth"
+    path.parent.mkdir()
+    config = {"weight_decay": 5.0, "seed": 1}
+    content = {
+        "model": variant.at(30).weights,
+        "config": config,
+        "optimizer": {"param_groups": [{"weight_decay": 1.0}]},
+    }
+    torch.save(content, path)
+    return path
+
+
+def test_import_says_what_it_did(tdw, foreign, tmp_path):
+    done = tdw("import", str(foreign), "--data-seed", "598", "--frac-train", "0.3", "--name", "theirs")
+    assert done.code == 0, done
+    assert f"Read 1 checkpoint with configuration, optimizer settings from {foreign}" in done.out
+    assert "Split: as asked for." in done.out
+    assert "Contradiction: The configuration says weight_decay=5.0, the optimizer's state" in done.out
+    assert "Imported theirs (1 checkpoint, epoch 30)" in done.out
+    variant = Workspace(tmp_path / "workspace")["theirs"]
+    assert variant.config["weight_decay"] == 1.0
+    assert variant.params["p"] == 7
+    fails(tdw("import", str(foreign), "--seeds", "3"), "has been imported before: it is theirs")
+    listed = tdw("variants", "--json").json
+    assert [row["name"] for row in listed] == ["theirs"]
+
+
+def test_import_as_json_and_with_a_split_that_cannot_be_found(tdw, foreign):
+    report = tdw("import", str(foreign), "--seeds", "3", "--json").json
+    assert report["epochs"] == [30]
+    assert not report["split_sure"]
+    assert report["contradictions"]
+    assert report["notes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["absent.pth"], ["no file or folder absent.pth"]),
+        (["{file}", "--p", "11"], ["with p=11", "embed.W_E"]),
+        (["{file}", "--layout", "mine"], ["layout='mine'", "transformerlens, older"]),
+        (["{file}", "--data-seed", "3"], ["--data-seed and --frac-train together"]),
+    ],
+)
+def test_impossible_imports_are_refused(tdw, foreign, arguments, words):
+    fails(tdw("import", *(argument.format(file=foreign) for argument in arguments)), *words)
+    assert tdw("variants", "--json").json == []
+
+
+def test_summary_and_analyzers_by_name(tdw, stored):
+    fails(tdw("summary", NAME), "has no summary yet", f"tdw analyze {NAME}")
+    assert tdw("analyze", NAME, "--analyzers", "run_summary,weight_norms", "--workers", "1").code == 0
+    done = tdw("summary", NAME)
+    assert done.code == 0
+    assert "test accuracy, final" in done.out
+    assert f"{NAME}: " in done.out
+    part = tdw("summary", NAME, "--part", "turn")
+    assert "turn, onset" in part.out
+    assert "test accuracy, final" not in part.out
+    fails(tdw("summary", NAME, "--part", "all"), "--part 'all'", "frequencies")
+    found = tdw("summary", NAME, "--json").json
+    assert found["metrics"]["weight norm, final"]["value"] > 0
+    assert found["classification"] == tdw("variants", "--json").json[0]["classification"]
+    fails(tdw("analyze", NAME, "--analyzers", "run_summary,nothing"), "no analyzer 'nothing'")
+
+
+def test_analyzers_says_which_run_by_name_only(tdw):
+    done = tdw("analyzers")
+    rows = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
+    assert "with the others" in rows["turn"]
+    assert "when seen" in rows["neuron_map"]
+    assert "by name" in rows["llc"]
+    assert {found["name"]: found["standard"] for found in tdw("analyzers", "--json").json}["llc"] is False

@@ -2,14 +2,14 @@
 
 The function is that of ``training.fast_path``; here it is arranged so that little is left to compute.
 Attention of ``=`` mixes per-token vectors with three weights per head that sum to one, and everything that
-reads the
-residual stream is linear: the MLP through W_in and the unembedding through W_U. So the reading can be done
-once per token, and the mixing of the results per input. With ``W_read = [W_in | W_U]`` (d_read columns) and
-the rows ``x`` of the ``2 p + 1`` (position, token) pairs (p for a, p for b, one for ``=``)::
+reads the residual stream is linear: the MLP through W_in and the unembedding through W_U. So the reading can
+be done once per token, and the mixing of the results per input. With ``W_read = [W_in | W_U]`` (d_read
+columns) and the rows ``x`` of the ``2 p + 1`` (position, token) pairs (p for a, p for b, one for ``=``)::
 
-    T_h(x) = x W_V^h W_O^h W_read                         what head h writes, as seen by the readers
-    D_h(x) = T_h(x) - T_h(x_=)        c = x_= W_read + sum_h T_h(x_=)
-    G(a, b) = c + sum_h alpha0_h(a, b) D_h(x_a) + alpha1_h(a, b) D_h(x_b)  = [pre | direct logits]
+    T_h(u) = u W_V^h W_O^h W_read                         what head h writes, as seen by the readers
+    u_a = x_a - x_=    u_b = x_b - x_=    c = x_= W_read + sum_h T_h(x_=)
+    alpha_h(a, b) = softmax(u_a . k_h, u_b . k_h, 0)      k_h = W_K^h q_h: a shift of all scores cancels
+    G(a, b) = c + sum_h alpha0_h(a, b) T_h(u_a) + alpha1_h(a, b) T_h(u_b)  = [pre | direct logits]
     logits(a, b) = direct + relu(pre) W_out W_U
 
 One pass over the whole grid gives the train and the test loss of the same weights; only training rows go
@@ -21,14 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from training.engine import Interventions
 
-ALIGN = 8  # matrix products are faster when the number of logits is a multiple of this; the rest stays zero
+ALIGN = 16  # W_U gets columns of zeros until their number is a multiple: aligned rows are read faster
 CPU_BLOCK_ROWS = 1024  # few enough that a block stays in the cache between producing and using it
 
 
@@ -38,26 +37,16 @@ class Tables:
 
     at_embed: Tensor | None  # sum of r B, [V, p, p]
     at_attn_out: Tensor | None  # sum of r A, [V, d_model, d_model]
-    x: Tensor  # [V, 2p+1, d_model]
-    query: Tensor  # [V, H, 1, d_head], scaled
-    key_query: Tensor  # [V, H, d_model, 1]
-    value: Tensor  # [V, H, 2p+1, d_head]
-    w_o: Tensor  # [V, H, d_head, d_model], with the intervention
+    rows: Tensor  # u_a, u_b and x_=, [V, 2p+1, d_model]
+    query: Tensor  # q, scaled, [V, H, 1, d_head]
+    key_query: Tensor  # k, [V, H, d_model]
+    value: Tensor  # of the rows, [V, H, 2p+1, d_head]
+    w_o: Tensor  # [V, H * d_head, d_model], with the intervention
     w_read: Tensor  # [V, d_model, d_read]
     w_out_read: Tensor  # [V, H, d_head, d_read]: W_O W_read
-    seen_a: Tensor  # [V, p, H+1, d_read]: D_h(x_a) for every head, then c
-    seen_b: Tensor  # [V, p, H, d_read]: D_h(x_b)
-    alpha: Tensor  # [V, H, 3, p (a), p (b)]
-
-
-class MixGrads(NamedTuple):
-    """From d G at the training rows."""
-
-    d_alpha0: Tensor  # [V, H, p (a), p (b)]
-    d_alpha1: Tensor
-    d_seen_a: Tensor  # of D, [V, p, H, d_read]
-    d_seen_b: Tensor
-    d_sum: Tensor  # sum of d G over b, [V, p, d_read]
+    seen: Tensor  # T of the rows, [V, H, 2p+1, d_read]
+    constant: Tensor  # c, [V, 1, d_read]
+    alpha: Tensor  # of a and of b, [V, H, 2, p (a), p (b)]
 
 
 @dataclass(frozen=True)
@@ -130,7 +119,6 @@ class FastStep:
                 f"labels {tuple(labels.shape)} or train_rows {tuple(train_rows.shape)} do not fit"
             )
         self.n_train, self.n_test = train_rows.shape[1], rows - train_rows.shape[1]
-        self._padding = -p % ALIGN
         device = w_u.device
 
         train_rows = train_rows.cpu().sort(1).values
@@ -140,10 +128,9 @@ class FastStep:
         shares = torch.cat([is_train / self.n_train, (1 - is_train) / self.n_test], 1)
         self._shares = shares.to(device)  # [V, 2, rows]: of a row in the train and in the test loss
         # Big arrays are made once: fresh ones cost more in page faults than the arithmetic on them.
-        self._d_read = self.d_mlp + p + self._padding
+        self._d_read = self.d_mlp + p + -(self.d_mlp + p) % ALIGN
+        self._w_read = w_u.new_zeros(variants, w_u.shape[1], self._d_read)
         self._loss = w_u.new_zeros(variants, rows, dtype=torch.float64)
-        self._kept = w_u.new_zeros(variants, self.n_train, self._d_read)  # training rows of the grid
-        self._d_kept = w_u.new_zeros(variants, self.n_train + 1, self._d_read)  # last row stays 0: padding
         self._prepare(labels.cpu(), train_rows, block_rows)
 
     def _prepare(self, labels: Tensor, train_rows: Tensor, block_rows: int | None) -> None:
@@ -151,6 +138,8 @@ class FastStep:
         w_u, p = self.weights["unembed.W_U"], self.p
         block_rows = block_rows or (CPU_BLOCK_ROWS if w_u.device.type == "cpu" else p * p)
         self._per_block = max(1, block_rows // p)  # values of a
+        self._kept = w_u.new_zeros(len(w_u), self.n_train, self._d_read)  # training rows of the grid
+        self._d_kept = w_u.new_zeros(len(w_u), self.n_train + 1, self._d_read)  # last row stays 0: padding
         self._grid = w_u.new_zeros(self._per_block, p, self._d_read)  # G, then [relu(pre) | logits]
         self._grid_b = w_u.new_zeros(p, self._per_block, self._d_read)
         self._centred = w_u.new_zeros(self._per_block * p, p, dtype=torch.float64)
@@ -177,72 +166,87 @@ class FastStep:
     def __call__(self) -> Tensor:
         """Train and test loss [2, variants] (float64) of the current weights; fills the gradients."""
         tables = self._tables()
-        w_out, w_u = self.weights["blocks.0.mlp.W_out"], self.weights["unembed.W_U"]
-        w_out_u = _pad(w_out @ w_u, self._padding)
+        w_out, w_u = self.weights["blocks.0.mlp.W_out"], tables.w_read[..., self.d_mlp :]
+        w_out_u = w_out @ w_u
         self._forward(tables, w_out_u)
         losses = (self._shares @ self._loss.unsqueeze(-1)).squeeze(-1).T
         d_w_out_u = self._backward_readout(w_out_u)
-        torch.matmul(d_w_out_u, w_u.mT, out=self.grads["blocks.0.mlp.W_out"])
-        self._backward_tables(tables, extra_d_w_u=w_out.mT @ d_w_out_u)
+        torch.bmm(d_w_out_u, w_u.mT, out=self.grads["blocks.0.mlp.W_out"])
+        self._backward_tables(tables, w_out.mT @ d_w_out_u)
         return losses
 
     def _tables(self) -> Tables:
         weights, p = self.weights, self.p
         w_e, w_pos = weights["embed.W_E"], weights["pos_embed.W_pos"]
         w_q, w_k, w_v, w_o = (weights[f"blocks.0.attn.W_{name}"] for name in "QKVO")
-        numbers = w_e[:, :p]
+        numbers, w_o = w_e[:, :p], w_o.flatten(1, 2)
         at_embed, at_attn_out = (self._interventions.matrix(site) for site in ("embed", "attn_out"))
         if at_embed is not None:
             numbers = numbers + at_embed @ numbers
         if at_attn_out is not None:
-            w_o = w_o + w_o @ at_attn_out.unsqueeze(1)
-        x = torch.cat([numbers + w_pos[:, 0:1], numbers + w_pos[:, 1:2], w_e[:, p:] + w_pos[:, 2:3]], 1)
-        x_eq, x_heads = x[:, -1:], x.unsqueeze(1)
-        query = x_eq.unsqueeze(1) @ w_q / w_q.shape[-1] ** 0.5
-        key_query = w_k @ query.mT
-        score = (x_heads @ key_query).squeeze(-1)  # [V, H, 2p+1]
-        grid = (*score.shape[:2], p, p)
-        s0, s1, s2 = score[..., :p, None], score[..., None, p:-1], score[..., -1:, None]
-        alpha = torch.stack([s0.expand(grid), s1.expand(grid), s2.expand(grid)], 2).softmax(2)
+            w_o = w_o + w_o @ at_attn_out
+        rows = w_e.new_empty(len(w_e), 2 * p + 1, w_e.shape[-1])
+        u, x_eq = rows[:, :-1], rows[:, -1:]
+        torch.add(w_e[:, p:], w_pos[:, 2:], out=x_eq)
+        torch.add(numbers.unsqueeze(1), (w_pos[:, :2] - x_eq).unsqueeze(2), out=u.unflatten(1, (2, p)))
 
-        w_read = torch.cat([weights["blocks.0.mlp.W_in"], _pad(weights["unembed.W_U"], self._padding)], -1)
-        value = x_heads @ w_v
-        w_out_read = w_o @ w_read.unsqueeze(1)
-        seen = value @ w_out_read  # T, [V, H, 2p+1, d_read]
-        seen_eq = seen[:, :, -1:]
-        constant = x_eq @ w_read + seen_eq.sum(1)  # c, [V, 1, d_read]
-        differ = (seen[:, :, :-1] - seen_eq).transpose(1, 2)  # D, [V, 2p, H, d_read]
-        seen_a = torch.cat([differ[:, :p], constant.unsqueeze(1).expand(-1, p, -1, -1)], 2)
-        seen_b = differ[:, p:].contiguous()
+        query = x_eq.unsqueeze(1) @ w_q / w_q.shape[-1] ** 0.5
+        key_query = (w_k @ query.mT).squeeze(-1)
+        alpha = self._attend(key_query @ u.mT)
+        w_read = self._w_read
+        w_read[..., : self.d_mlp] = weights["blocks.0.mlp.W_in"]
+        w_read[..., self.d_mlp : self.d_mlp + p] = weights["unembed.W_U"]
+        value = rows.unsqueeze(1) @ w_v
+        w_out_read = (w_o @ w_read).unflatten(1, w_q.shape[1::2])
+        seen = value @ w_out_read
+        constant = x_eq @ w_read + seen[:, :, -1:].sum(1)
         return Tables(
             at_embed,
             at_attn_out,
-            x,
+            rows,
             query,
             key_query,
             value,
             w_o,
             w_read,
             w_out_read,
-            seen_a,
-            seen_b,
+            seen,
+            constant,
             alpha,
         )
 
+    def _attend(self, score: Tensor) -> Tensor:
+        """alpha [V, H, 2, p, p] from the scores [V, H, 2p] of a and b beside those of ``=``."""
+        s0, s1 = score[..., : self.p, None], score[..., None, self.p :]
+        largest = torch.maximum(s0, s1).clamp_(min=0)
+        power0, power1 = (s0 - largest).exp_(), (s1 - largest).exp_()
+        total = power0 + power1 + largest.neg_().exp_()
+        return torch.stack([power0.div_(total), power1.div_(total)], 2)
+
     def _forward(self, tables: Tables, w_out_u: Tensor) -> None:
         """Loss of all inputs; keeps activations and d loss / d logits of training rows."""
+        seen_a, seen_b = (self._operand(tables, which).transpose(1, 2) for which in (0, 1))
+        constant = tables.constant.unsqueeze(1).expand(-1, self.p, -1, -1)
+        seen_a, seen_b = torch.cat([seen_a, constant], 2), seen_b.contiguous()  # [V, p, H+1 or H, d_read]
         for variant, blocks in enumerate(self._blocks):
             for block in blocks:
-                self._forward_block(variant, block, tables, w_out_u[variant])
+                mixed = tables.alpha[variant], seen_a[variant], seen_b[variant]
+                self._forward_block(variant, block, *mixed, w_out_u[variant])
 
-    def _forward_block(self, variant: int, block: _Block, tables: Tables, w_out_u: Tensor) -> None:
+    def _operand(self, tables: Tables, which: int) -> Tensor:
+        """T of the rows of a (0) or of b (1), [V, H, p, d_read]."""
+        return tables.seen[:, :, which * self.p : (which + 1) * self.p]
+
+    def _forward_block(
+        self, variant: int, block: _Block, alpha: Tensor, seen_a: Tensor, seen_b: Tensor, w_out_u: Tensor
+    ) -> None:
         d_mlp, size = self.d_mlp, block.a.stop - block.a.start
-        alpha = tables.alpha[variant, :, :, block.a]  # [H, 3, size, p]
+        alpha = alpha[:, :, block.a]  # [H, 2, size, p]
         mix_a = torch.cat([alpha[:, 0], torch.ones_like(alpha[:1, 0])])  # [H+1, size, p]
         mix_b = alpha[:, 1].permute(2, 1, 0).contiguous()  # [p (b), size, H]
         grid, grid_b = self._grid[:size], self._grid_b.flatten(0, 1)[: self.p * size].view(self.p, size, -1)
-        torch.bmm(mix_a.permute(1, 2, 0), tables.seen_a[variant, block.a], out=grid)
-        torch.bmm(mix_b, tables.seen_b[variant], out=grid_b)
+        torch.bmm(mix_a.permute(1, 2, 0), seen_a[block.a], out=grid)
+        torch.bmm(mix_b, seen_b, out=grid_b)
         grid += grid_b.transpose(0, 1)
         rows = grid.flatten(0, 1)
         post, logits = rows[:, :d_mlp], rows[:, d_mlp:]
@@ -261,7 +265,7 @@ class FastStep:
         self._d_kept[variant, block.kept, d_mlp : d_mlp + self.p] = d_logits / self.n_train
 
     def _backward_readout(self, w_out_u: Tensor) -> Tensor:
-        """From d logits to d G at the training rows (in _d_kept); returns d (W_out W_U) [V, d_mlp, p]."""
+        """From d logits to d G at the training rows (in _d_kept); returns d (W_out W_U)."""
         post = self._kept[..., : self.d_mlp]
         d_post, d_logits = self._d_kept[:, :-1, : self.d_mlp], self._d_kept[:, :-1, self.d_mlp :]
         d_w_out_u = post.mT @ d_logits
@@ -269,20 +273,20 @@ class FastStep:
             torch.mm(d_logits[variant], w_out_u[variant].T, out=d_post[variant])
         # zero where the ReLU was not active
         torch.ops.aten.threshold_backward.grad_input(d_post, post, 0, grad_input=d_post)
-        return d_w_out_u[..., : self.p]
+        return d_w_out_u
 
-    def _backward_mixes(self, tables: Tables) -> MixGrads:
-        alpha0, alpha1 = tables.alpha[:, :, 0], tables.alpha[:, :, 1]
-        d_alpha0, seen_a, d_sum = self._backward_mix(self._by_a, alpha0, tables.seen_a[:, :, :-1])
-        d_alpha1, seen_b, _ = self._backward_mix(self._by_b, alpha1.mT, tables.seen_b)
-        return MixGrads(d_alpha0, d_alpha1.mT, seen_a, seen_b, d_sum)
-
-    def _d_score(self, tables: Tables, d_alpha0: Tensor, d_alpha1: Tensor) -> Tensor:
-        """The backward of the softmax over (a, b, =), [V, H, 2p+1]; the three slopes of an input sum to 0."""
-        alpha0, alpha1, _ = tables.alpha.unbind(2)  # alpha2 = 1 - alpha0 - alpha1 has no gradient of its own
-        mean = alpha0 * d_alpha0 + alpha1 * d_alpha1
-        d_ab = [(alpha0 * (d_alpha0 - mean)).sum(3), (alpha1 * (d_alpha1 - mean)).sum(2)]
-        return torch.cat([*d_ab, -(d_ab[0] + d_ab[1]).sum(-1, keepdim=True)], -1)
+    def _backward_mixes(self, tables: Tables) -> tuple[Tensor, Tensor]:
+        """d T of the rows [V, H, 2p+1, d_read] and d score [V, H, 2p] from d G at the training rows."""
+        alpha = tables.alpha
+        seen_a, seen_b = (self._operand(tables, which).transpose(1, 2).contiguous() for which in (0, 1))
+        d_alpha0, d_seen_a, d_sum = self._backward_mix(self._by_a, alpha[:, :, 0], seen_a)
+        d_alpha1, d_seen_b, _ = self._backward_mix(self._by_b, alpha[:, :, 1].mT, seen_b)
+        d_constant = d_sum.sum(1, keepdim=True).unsqueeze(1).expand(-1, alpha.shape[1], -1, -1)
+        d_seen = torch.cat([d_seen_a.transpose(1, 2), d_seen_b.transpose(1, 2), d_constant], 2)
+        d_alpha = torch.stack([d_alpha0, d_alpha1.mT], 2)
+        mean = (alpha * d_alpha).sum(2, keepdim=True)  # over a, b and =, whose own slope is 0
+        d_score = alpha * (d_alpha - mean)
+        return d_seen, torch.cat([d_score[:, :, 0].sum(3), d_score[:, :, 1].sum(2)], -1)
 
     def _backward_mix(
         self, segments: _Segments, alpha: Tensor, seen: Tensor
@@ -306,48 +310,39 @@ class FastStep:
         """From d G at the training rows to the gradients of all weights but W_out."""
         weights, grads, p = self.weights, self.grads, self.p
         w_q, w_k, w_v = (weights[f"blocks.0.attn.W_{name}"] for name in "QKV")
-        x, x_eq = tables.x, tables.x[:, -1:]
-
-        # mixing
-        d_alpha0, d_alpha1, d_seen_a, d_seen_b, d_sum = self._backward_mixes(tables)
-        d_constant = d_sum.sum(1, keepdim=True)  # [V, 1, d_read]
-        d_differ = torch.cat([d_seen_a, d_seen_b], 1).transpose(1, 2)  # [V, H, 2p, d_read]
-        d_seen = torch.cat([d_differ, d_constant.unsqueeze(1) - d_differ.sum(2, keepdim=True)], 2)
-
-        d_score = self._d_score(tables, d_alpha0, d_alpha1).unsqueeze(-1)  # [V, H, 2p+1, 1]
+        rows, u, x_eq = tables.rows, tables.rows[:, :-1], tables.rows[:, -1:]
+        d_seen, d_score = self._backward_mixes(tables)
+        d_constant = d_seen[:, 0, -1:]  # of every head, as c has T(x_=) of all of them
 
         # what heads write, as seen by the readers
         d_value = d_seen @ tables.w_out_read.mT  # [V, H, 2p+1, d_head]
-        d_w_out_read = tables.value.mT @ d_seen  # [V, H, d_head, d_read]
-        d_w_o = d_w_out_read @ tables.w_read.unsqueeze(1).mT
+        d_w_out_read = (tables.value.mT @ d_seen).flatten(1, 2)  # [V, H * d_head, d_read]
+        d_w_o = d_w_out_read @ tables.w_read.mT
         if tables.at_attn_out is not None:
-            d_w_o = d_w_o + d_w_o @ tables.at_attn_out.unsqueeze(1).mT
-        grads["blocks.0.attn.W_O"].copy_(d_w_o)
-        d_w_read = tables.w_o.flatten(1, 2).mT @ d_w_out_read.flatten(1, 2) + x_eq.mT @ d_constant
+            d_w_o = d_w_o + d_w_o @ tables.at_attn_out.mT
+        grads["blocks.0.attn.W_O"].flatten(1, 2).copy_(d_w_o)
+        d_w_read = tables.w_o.mT @ d_w_out_read
+        d_w_read.baddbmm_(x_eq.mT, d_constant)
         grads["blocks.0.mlp.W_in"].copy_(d_w_read[..., : self.d_mlp])
-        torch.add(d_w_read[..., self.d_mlp : self.d_mlp + p], extra_d_w_u, out=grads["unembed.W_U"])
+        d_w_u = slice(self.d_mlp, self.d_mlp + p)
+        torch.add(d_w_read[..., d_w_u], extra_d_w_u[..., :p], out=grads["unembed.W_U"])
 
         # values, keys, query
-        x_heads = x.unsqueeze(1)
-        grads["blocks.0.attn.W_V"].copy_(x_heads.mT @ d_value)
-        d_key_query = x_heads.mT @ d_score  # [V, H, d_model, 1]
-        grads["blocks.0.attn.W_K"].copy_(d_key_query @ tables.query)
-        d_query = d_key_query.mT @ w_k / w_q.shape[-1] ** 0.5  # of the unscaled query, [V, H, 1, d_head]
-        grads["blocks.0.attn.W_Q"].copy_(x_eq.unsqueeze(1).mT @ d_query)
+        torch.matmul(rows.unsqueeze(1).mT, d_value, out=grads["blocks.0.attn.W_V"])
+        d_key_query = d_score @ u  # [V, H, d_model]
+        torch.mul(d_key_query.unsqueeze(-1), tables.query, out=grads["blocks.0.attn.W_K"])
+        d_query = d_key_query.unsqueeze(2) @ w_k / w_q.shape[-1] ** 0.5  # unscaled, [V, H, 1, d_head]
+        torch.mul(x_eq.mT.unsqueeze(1), d_query, out=grads["blocks.0.attn.W_Q"])
 
         # tokens
-        d_x = (d_value @ w_v.mT + d_score @ tables.key_query.mT).sum(1)  # [V, 2p+1, d_model]
-        d_x_eq = d_x[:, -1:] + (d_query @ w_q.mT).sum(1) + d_constant @ tables.w_read.mT
-        d_a, d_b = d_x[:, :p], d_x[:, p:-1]
+        d_rows = (d_value @ w_v.mT).sum(1)  # [V, 2p+1, d_model]
+        d_u, d_x_eq = d_rows[:, :-1], d_rows[:, -1:]
+        d_u.baddbmm_(d_score.mT, tables.key_query)
+        d_a, d_b = d_u[:, :p], d_u[:, p:]
+        d_pos = d_u.unflatten(1, (2, p)).sum(2)
+        d_x_eq += (d_query @ w_q.mT).sum(1) + d_constant @ tables.w_read.mT - d_pos.sum(1, keepdim=True)
         d_numbers = d_a + d_b
         if tables.at_embed is not None:
             d_numbers = d_numbers + tables.at_embed.mT @ d_numbers
         torch.cat([d_numbers, d_x_eq], 1, out=grads["embed.W_E"])
-        torch.cat(
-            [d_a.sum(1, keepdim=True), d_b.sum(1, keepdim=True), d_x_eq], 1, out=grads["pos_embed.W_pos"]
-        )
-
-
-def _pad(matrix: Tensor, columns: int) -> Tensor:
-    """The matrix with columns of zeros appended."""
-    return torch.nn.functional.pad(matrix, (0, columns))
+        torch.cat([d_pos, d_x_eq], 1, out=grads["pos_embed.W_pos"])

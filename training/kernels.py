@@ -5,7 +5,8 @@ All take float32 or float64 tensors; sums are in the dtype of the inputs, the cr
 With ``TRITON_INTERPRET=1`` they run (slowly) on a CPU, which is how they are tested without a GPU.
 """
 
-# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False
+# ruff: noqa: RUF005 (Triton cannot unpack a tuple into another)
+# mypy: disallow-untyped-defs=False, disallow-incomplete-defs=False, disable-error-code=assignment
 from __future__ import annotations
 
 import triton
@@ -14,36 +15,50 @@ from torch import Tensor
 
 
 @triton.jit
+def _attend_kernel(score, alpha, p, BLOCK: tl.constexpr):
+    head = tl.program_id(1).to(tl.int64)  # of all variants
+    ab = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = ab < p * p
+    score0 = tl.load(score + head * 2 * p + ab // p, mask=inside, other=0.0)
+    score1 = tl.load(score + head * 2 * p + p + ab % p, mask=inside, other=0.0)
+    largest = tl.maximum(tl.maximum(score0, score1), 0.0)
+    power0, power1 = tl.exp(score0 - largest), tl.exp(score1 - largest)
+    total = power0 + power1 + tl.exp(-largest)
+    place = alpha + head * 2 * p * p + ab
+    tl.store(place, power0 / total, mask=inside)
+    tl.store(place + p * p, power1 / total, mask=inside)
+
+
+@triton.jit
 def _mix_kernel(
-    alpha, seen_a, seen_b, kept_at, grid, kept, p, d_mlp, d_read, n_train,
-    H: tl.constexpr, BLOCK_A: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
+    alpha, seen, constant, kept_at, grid, kept, p, d_mlp, d_read, n_train,
+    H: tl.constexpr, BLOCK_B: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
+    # A program holds some columns of what one value of a contributes and goes through BLOCK_B values of b.
     v = tl.program_id(2).to(tl.int64)
     tiles_b = tl.cdiv(p, BLOCK_B)
-    a = tl.program_id(1) // tiles_b * BLOCK_A + tl.arange(0, BLOCK_A)
-    b = tl.program_id(1) % tiles_b * BLOCK_B + tl.arange(0, BLOCK_B)
+    a = tl.program_id(1) // tiles_b
+    first_b = tl.program_id(1) % tiles_b * BLOCK_B
     d = tl.program_id(0) * BLOCK_D + tl.arange(0, BLOCK_D)
-    in_ad = (a < p)[:, None] & (d < d_read)[None, :]
-    in_bd = (b < p)[:, None] & (d < d_read)[None, :]
-    in_ab = (a < p)[:, None] & (b < p)[None, :]
-    ab = a[:, None] * p + b[None, :]
-    row_a = seen_a + ((v * p + a) * (H + 1))[:, None] * d_read + d[None, :]
-    row_b = seen_b + ((v * p + b) * H)[:, None] * d_read + d[None, :]
-    constant = tl.load(row_a + H * d_read, mask=in_ad, other=0.0)
-    value = tl.broadcast_to(constant[:, None, :], (BLOCK_A, BLOCK_B, BLOCK_D))
+    is_d, is_neuron = d < d_read, d < d_mlp
+    start = tl.load(constant + v * d_read + d, mask=is_d, other=0.0)
+    from_a = ()
     for h in tl.static_range(H):
-        alpha0 = tl.load(alpha + (v * H + h) * 3 * p * p + ab, mask=in_ab, other=0.0)
-        alpha1 = tl.load(alpha + ((v * H + h) * 3 + 1) * p * p + ab, mask=in_ab, other=0.0)
-        from_a = tl.load(row_a + h * d_read, mask=in_ad, other=0.0)
-        from_b = tl.load(row_b + h * d_read, mask=in_bd, other=0.0)
-        value += alpha0[:, :, None] * from_a[:, None, :] + alpha1[:, :, None] * from_b[None, :, :]
-    neuron = (d < d_mlp)[None, None, :]
-    value = tl.where(neuron & (value < 0), 0.0, value)
-    inside = in_ab[:, :, None] & (d < d_read)[None, None, :]
-    tl.store(grid + (v * p * p + ab)[:, :, None] * d_read + d[None, None, :], value, mask=inside)
-    position = tl.load(kept_at + v * p * p + ab, mask=in_ab, other=-1)
-    place = kept + (v * n_train + position)[:, :, None] * d_read + d[None, None, :]
-    tl.store(place, value, mask=inside & neuron & (position >= 0)[:, :, None])
+        row = ((v * H + h) * (2 * p + 1) + a) * d_read
+        from_a = from_a + (tl.load(seen + row + d, mask=is_d, other=0.0),)
+    for b in range(first_b, tl.minimum(first_b + BLOCK_B, p)):
+        value = start
+        for h in tl.static_range(H):
+            row = ((v * H + h) * (2 * p + 1) + p + b) * d_read
+            from_b = tl.load(seen + row + d, mask=is_d, other=0.0)
+            weight = alpha + (v * H + h) * 2 * p * p + a * p + b
+            value += tl.load(weight) * from_a[h] + tl.load(weight + p * p) * from_b
+        value = tl.where(is_neuron & (value < 0), 0.0, value)
+        at = v * p * p + a * p + b
+        tl.store(grid + at * d_read + d, value, mask=is_d)
+        position = tl.load(kept_at + at)
+        if position >= 0:
+            tl.store(kept + (v * n_train + position) * d_mlp + d, value, mask=is_neuron)
 
 
 @triton.jit
@@ -52,76 +67,97 @@ def _cross_entropy_kernel(
     BLOCK_ROWS: tl.constexpr, BLOCK_P: tl.constexpr,
 ):  # fmt: skip
     v = tl.program_id(1).to(tl.int64)
-    row = tl.program_id(0) * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
+    first = tl.program_id(0) * BLOCK_ROWS
     column = tl.arange(0, BLOCK_P)
-    is_row, is_class = row < rows, (column < p)[None, :]
-    inside = is_row[:, None] & is_class
-    logits = grid + (v * rows + row)[:, None] * d_read + d_mlp + column[None, :]
-    value = tl.load(logits, mask=inside, other=0.0).to(tl.float64)
-    largest = tl.max(tl.where(is_class, value, float("-inf")), 1)
-    value = value - largest[:, None]
-    label = tl.load(labels + row, mask=is_row, other=0)
-    is_right = column[None, :] == label[:, None]
-    right = tl.sum(tl.where(is_right, value, 0.0), 1)
-    power = tl.where(is_class, tl.exp(value), 0.0)
-    total = tl.sum(power, 1)
-    tl.store(loss + v * rows + row, tl.log(total) - right, mask=is_row)
-    position = tl.load(kept_at + v * rows + row, mask=is_row, other=-1)
-    slope = (power / total[:, None] - tl.where(is_right, 1.0, 0.0)) / n_train
-    place = d_kept + (v * (n_train + 1) + position)[:, None] * d_read + d_mlp + column[None, :]
-    tl.store(place, slope.to(grid.dtype.element_ty), mask=inside & (position >= 0)[:, None])
+    is_class, is_column = column < p, d_mlp + column < d_read  # after the classes come columns of zeros
+    for row in range(first, tl.minimum(first + BLOCK_ROWS, rows)):
+        logits = grid + (v * rows + row) * d_read + d_mlp
+        label = tl.load(labels + row)
+        position = tl.load(kept_at + v * rows + row)
+        value = tl.load(logits + column, mask=is_column, other=0.0)
+        right = tl.load(logits + label).to(tl.float64)
+        largest = tl.max(tl.where(is_class, value, float("-inf")), 0).to(tl.float64)
+        power = tl.where(is_class, tl.exp(value.to(tl.float64) - largest), 0.0)
+        total = tl.sum(power, 0)
+        tl.store(loss + v * rows + row, tl.log(total) - (right - largest))
+        if position >= 0:
+            slope = (power * (1 / total) - tl.where(column == label, 1.0, 0.0)) / n_train
+            place = d_kept + (v * n_train + position) * d_read + d_mlp
+            tl.store(place + column, slope.to(grid.dtype.element_ty), mask=is_column)
 
 
 @triton.jit
 def _unmix_kernel(
-    d_kept, kept_rows, other_operand, alpha, seen, d_alpha, d_seen, p, longest, d_read, n_kept,
-    seen_heads, alpha_v, alpha_h, alpha_group, alpha_other, d_alpha_part, d_alpha_v, d_alpha_h, columns,
-    H: tl.constexpr, HEADS: tl.constexpr, BLOCK_ROWS: tl.constexpr, BLOCK_D: tl.constexpr,
+    d_kept, kept, rows, others, counts, alpha, seen, slopes, d_seen, d_sum,
+    p, longest, d_mlp, d_read, n_train, variants,
+    H: tl.constexpr, BLOCK_ROWS: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    group, v, part = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
-    r, head = tl.arange(0, BLOCK_ROWS), tl.arange(0, HEADS)
-    at = (v * p + group) * longest + r
-    row = tl.load(kept_rows + at, mask=r < longest, other=n_kept)
-    there = row < n_kept
-    other = tl.load(other_operand + at, mask=r < longest, other=0)
-    entry = head[:, None] * alpha_h + group * alpha_group + other[None, :] * alpha_other
-    is_head = (head < H)[:, None] & there[None, :]
-    mix = tl.load(alpha + v * alpha_v + entry, mask=is_head, other=0.0)
-    mix = tl.where((head == H)[:, None] & there[None, :], 1.0, mix)  # [HEADS, rows]; the last one sums up
-    slope = tl.zeros((HEADS, BLOCK_ROWS), dtype=d_kept.dtype.element_ty)
-    for first in range(part * columns, tl.minimum((part + 1) * columns, d_read), BLOCK_D):
-        d = first + tl.arange(0, BLOCK_D)
-        is_d = (d < d_read)[None, :]
-        place = d_kept + (v * (n_kept + 1) + row)[:, None] * d_read + d[None, :]
-        d_row = tl.load(place, mask=there[:, None] & is_d, other=0.0)  # [rows, BLOCK_D]
-        for h in tl.static_range(H + 1):
-            chosen = (head == h)[:, None]
-            weight = tl.sum(tl.where(chosen, mix, 0.0), 0)
-            write = d_seen + ((v * p + group) * (H + 1) + h) * d_read + d
-            tl.store(write, tl.sum(weight[:, None] * d_row, 0), mask=d < d_read)
-            if h < H:
-                read = seen + ((v * p + group) * seen_heads + h) * d_read + d
-                seen_row = tl.load(read, mask=d < d_read, other=0.0)
-                slope += tl.where(chosen, tl.sum(d_row * seen_row[None, :], 1)[None, :], 0.0)
-    entry = head[:, None] * d_alpha_h + group * alpha_group + other[None, :] * alpha_other
-    tl.store(d_alpha + part * d_alpha_part + v * d_alpha_v + entry, slope, mask=is_head)
+    # A program adds up some columns of d G over the training rows of one value of one operand.
+    operand = tl.program_id(0)  # as a row of seen: 0..p-1 is a, p..2p-1 is b
+    v, part = tl.program_id(1).to(tl.int64), tl.program_id(2)
+    side, value = operand // p, operand % p
+    step, other_step = tl.where(side == 0, p, 1), tl.where(side == 0, 1, p)
+    d = part * BLOCK_D + tl.arange(0, BLOCK_D)
+    is_d, is_neuron = d < d_read, d < d_mlp
+    heads = ()
+    sums = (tl.zeros((BLOCK_D,), dtype=d_kept.dtype.element_ty),)
+    for h in tl.static_range(H):
+        row = ((v * H + h) * (2 * p + 1) + operand) * d_read
+        heads = heads + (tl.load(seen + row + d, mask=is_d, other=0.0),)
+        sums = sums + (tl.zeros((BLOCK_D,), dtype=d_kept.dtype.element_ty),)
+    group = (side * variants + v) * p + value
+    count = tl.load(counts + group)
+    for first in range(0, count, BLOCK_ROWS):
+        r = first + tl.arange(0, BLOCK_ROWS)
+        there = r < count
+        at_row = tl.load(rows + group * longest + r, mask=there, other=0)
+        other = tl.load(others + group * longest + r, mask=there, other=0)
+        at = (v * n_train + at_row)[:, None]
+        d_row = tl.load(d_kept + at * d_read + d[None, :], mask=there[:, None] & is_d[None, :], other=0.0)
+        post = tl.load(kept + at * d_mlp + d[None, :], mask=there[:, None] & is_neuron[None, :], other=1.0)
+        d_row = tl.where(post == 0, 0.0, d_row)  # the slope of the ReLU
+        added = (sums[0] + tl.sum(d_row, 0),)
+        entry = value * step + other * other_step
+        for h in tl.static_range(H):
+            place = alpha + ((v * H + h) * 2 + side) * p * p + entry
+            mix = tl.load(place, mask=there, other=0.0)
+            added = added + (sums[h + 1] + tl.sum(mix[:, None] * d_row, 0),)
+            slope = tl.sum(d_row * heads[h][None, :], 1)
+            place = slopes + (((side * tl.num_programs(2) + part) * variants + v) * H + h) * n_train
+            tl.store(place + at_row, slope, mask=there)
+        sums = added
+    if side == 0:
+        tl.store(d_sum + (v * p + value) * d_read + d, sums[0], mask=is_d)
+    for h in tl.static_range(H):
+        row = ((v * H + h) * (2 * p + 1) + operand) * d_read
+        tl.store(d_seen + row + d, sums[h + 1], mask=is_d)
 
 
 @triton.jit
 def _d_score_kernel(
-    alpha, d_alpha, d_score, p, BLOCK: tl.constexpr
+    alpha, slopes, rows, others, counts, d_score, p, longest, n_train, variants,
+    H: tl.constexpr, PARTS: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    one, side, vh = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    i = tl.arange(0, BLOCK)
-    inside = i < p
-    at = tl.where(side == 0, one * p + i, i * p + one)  # along b for a value of a, or the other way round
-    alpha0 = tl.load(alpha + vh * 3 * p * p + at, mask=inside, other=0.0)
-    alpha1 = tl.load(alpha + (vh * 3 + 1) * p * p + at, mask=inside, other=0.0)
-    d_alpha0 = tl.load(d_alpha + vh * 2 * p * p + at, mask=inside, other=0.0)
-    d_alpha1 = tl.load(d_alpha + (vh * 2 + 1) * p * p + at, mask=inside, other=0.0)
-    mean = alpha0 * d_alpha0 + alpha1 * d_alpha1
-    term = tl.where(side == 0, alpha0 * (d_alpha0 - mean), alpha1 * (d_alpha1 - mean))
-    tl.store(d_score + vh * (2 * p + 1) + side * p + one, tl.sum(term, 0))
+    operand, v, h = tl.program_id(0), tl.program_id(1).to(tl.int64), tl.program_id(2)
+    side, value = operand // p, operand % p
+    step, other_step = tl.where(side == 0, p, 1), tl.where(side == 0, 1, p)
+    group = (side * variants + v) * p + value
+    r = tl.arange(0, BLOCK)
+    there = r < tl.load(counts + group)
+    row = tl.load(rows + group * longest + r, mask=there, other=0)
+    other = tl.load(others + group * longest + r, mask=there, other=0)
+    place = alpha + (v * H + h) * 2 * p * p + value * step + other * other_step
+    alpha0 = tl.load(place, mask=there, other=0.0)
+    alpha1 = tl.load(place + p * p, mask=there, other=0.0)
+    slope0, slope1 = tl.zeros_like(alpha0), tl.zeros_like(alpha0)
+    for part in tl.static_range(PARTS):
+        place0 = slopes + ((part * variants + v) * H + h) * n_train
+        place1 = slopes + (((PARTS + part) * variants + v) * H + h) * n_train
+        slope0 += tl.load(place0 + row, mask=there, other=0.0)
+        slope1 += tl.load(place1 + row, mask=there, other=0.0)
+    mean = alpha0 * slope0 + alpha1 * slope1
+    term = tl.where(side == 0, alpha0 * (slope0 - mean), alpha1 * (slope1 - mean))
+    tl.store(d_score + (v * H + h) * 2 * p + operand, tl.sum(term, 0))
 
 
 @triton.jit
@@ -147,78 +183,78 @@ def _adamw_kernel(
     tl.store(weights + at, weight, mask=inside)
 
 
-def mix(
-    alpha: Tensor, seen_a: Tensor, seen_b: Tensor, kept_at: Tensor, d_mlp: int, grid: Tensor, kept: Tensor,
-    blocks: tuple[int, int, int] = (4, 8, 64), warps: int = 1,
-) -> None:  # fmt: skip
-    """G of all inputs into grid [V, p, p, d_read], its first d_mlp columns after the ReLU, and those of the
-    training rows into kept [V, n_train, d_read].
+def attend(score: Tensor, alpha: Tensor) -> None:
+    """Attention to a and to b into alpha [V, H, 2, p, p], from the scores [V, H, 2 p] of the values of a and
+    of b beside those of ``=``."""
+    variants, heads, _, p, _ = alpha.shape
+    block = 256
+    _attend_kernel[(triton.cdiv(p * p, block), variants * heads)](score, alpha, p, BLOCK=block, num_warps=1)
 
-    alpha [V, H, 3, p, p], seen_a [V, p, H+1, d_read], seen_b [V, p, H, d_read], all contiguous.
+
+def mix(
+    alpha: Tensor, seen: Tensor, constant: Tensor, kept_at: Tensor, grid: Tensor, kept: Tensor,
+    block_b: int = 8, block_d: int = 128, warps: int = 1,
+) -> None:  # fmt: skip
+    """G of all inputs into grid [V, p, p, d_read], its first d_mlp columns after the ReLU, and these of the
+    training rows into kept [V, n_train, d_mlp].
+
+    alpha [V, H, 2, p, p], seen [V, H, 2 p + 1, d_read], constant [V, 1, d_read], all contiguous.
     kept_at [V, p * p] int32: position of an input among the training rows, or -1.
     """
     variants, heads, _, p, _ = alpha.shape
-    d_read = grid.shape[-1]
-    block_a, block_b, block_d = blocks
-    tiles = triton.cdiv(p, block_a) * triton.cdiv(p, block_b)
-    _mix_kernel[(triton.cdiv(d_read, block_d), tiles, variants)](
-        alpha, seen_a, seen_b, kept_at, grid, kept, p, d_mlp, d_read, kept.shape[1],
-        H=heads, BLOCK_A=block_a, BLOCK_B=block_b, BLOCK_D=block_d, num_warps=warps,
+    d_read, (n_train, d_mlp) = grid.shape[-1], kept.shape[1:]
+    _mix_kernel[(triton.cdiv(d_read, block_d), p * triton.cdiv(p, block_b), variants)](
+        alpha, seen, constant, kept_at, grid, kept, p, d_mlp, d_read, n_train,
+        H=heads, BLOCK_B=block_b, BLOCK_D=block_d, num_warps=warps,
     )  # fmt: skip
 
 
 def cross_entropy(
     grid: Tensor, labels: Tensor, kept_at: Tensor, d_mlp: int, loss: Tensor, d_kept: Tensor,
-    block: int = 128, warps: int = 1,
+    block_rows: int = 2, warps: int = 1,
 ) -> None:  # fmt: skip
     """Loss of all inputs into loss [V, p * p] (float64), and d (mean train loss) / d logits of the training
-    rows into the logit columns of d_kept [V, n_train + 1, d_read].
+    rows into the logit columns of d_kept [V, n_train, d_read].
 
     grid [V, p, p, d_read] has the logits in the p columns after the first d_mlp; labels [p * p].
     """
     variants, p, _, d_read = grid.shape
-    block_p = triton.next_power_of_2(p)
-    block_rows = max(1, block // block_p)
     _cross_entropy_kernel[(triton.cdiv(p * p, block_rows), variants)](
-        grid, labels, kept_at, loss, d_kept, p * p, p, d_mlp, d_read, d_kept.shape[1] - 1,
-        BLOCK_ROWS=block_rows, BLOCK_P=block_p, num_warps=warps,
+        grid, labels, kept_at, loss, d_kept, p * p, p, d_mlp, d_read, d_kept.shape[1],
+        BLOCK_ROWS=block_rows, BLOCK_P=triton.next_power_of_2(d_read - d_mlp), num_warps=warps,
     )  # fmt: skip
 
 
 def unmix(
-    d_kept: Tensor, rows: Tensor, other: Tensor, alpha: Tensor, seen: Tensor, d_alpha: Tensor, d_seen: Tensor,
-    block: int = 1024, warps: int = 4,
+    d_kept: Tensor, kept: Tensor, rows: Tensor, others: Tensor, counts: Tensor, alpha: Tensor, seen: Tensor,
+    slopes: Tensor, d_seen: Tensor, d_sum: Tensor, block_rows: int = 8, block_d: int = 128, warps: int = 1,
 ) -> None:  # fmt: skip
-    """The backward of the mixing for one operand, with the training rows grouped by it.
+    """The backward of the ReLU and of the mixing, with the training rows grouped by a and by b.
 
-    d_kept [V, n_train + 1, d_read]; rows, other [V, p, longest] int64: training row (n_train where padded)
-    and the other operand. alpha [V, H, p (operand), p (other)]; d_alpha [parts, V, H, p, p] with equal
-    strides in the last two: each part sums over its share of the columns of G, and only entries of training
-    rows are written. seen [V, p, >= H, d_read]; d_seen [V, p, H + 1, d_read], the last of them the plain sum
-    of d G.
+    d_kept [V, n_train, d_read]: d G but for the slope of the ReLU, which is that of kept [V, n_train, d_mlp].
+    rows, others [2 (by a, by b), V, p, longest] int32, of which counts [2, V, p] are used: training row and
+    value of the other operand. alpha [V, H, 2, p, p]; seen [V, H, 2 p + 1, d_read]. Written are
+    d_seen (as seen, without its last row), d_sum [V, p, d_read]: d G summed over b, and slopes
+    [2, parts, V, H, n_train]: d alpha of a and of b at the training rows, in ``parts`` terms, each of block_d
+    columns of G.
     """
-    variants, p, longest = rows.shape
-    heads, d_read = alpha.shape[1], d_kept.shape[-1]
-    parts = len(d_alpha)
-    if alpha.stride()[2:] != d_alpha.stride()[3:]:
-        raise ValueError("alpha and d_alpha must have equal strides over the two operands")
-    block_rows = triton.next_power_of_2(longest)
-    block_d = min(128, max(16, block // block_rows))
-    columns = triton.cdiv(triton.cdiv(d_read, block_d), parts) * block_d
-    _unmix_kernel[(p, variants, parts)](
-        d_kept, rows, other, alpha, seen, d_alpha, d_seen, p, longest, d_read, d_kept.shape[1] - 1,
-        seen.shape[2], *alpha.stride(), *d_alpha.stride()[:3], columns,
-        H=heads, HEADS=triton.next_power_of_2(heads + 1), BLOCK_ROWS=block_rows, BLOCK_D=block_d,
-        num_warps=warps,
+    variants, heads, _, p, _ = alpha.shape
+    n_train, d_mlp = kept.shape[1:]
+    _unmix_kernel[(2 * p, variants, slopes.shape[1])](
+        d_kept, kept, rows, others, counts, alpha, seen, slopes, d_seen, d_sum, p, rows.shape[-1], d_mlp,
+        d_kept.shape[-1], n_train, variants,
+        H=heads, BLOCK_ROWS=block_rows, BLOCK_D=block_d, num_warps=warps,
     )  # fmt: skip
 
 
-def d_score(alpha: Tensor, d_alpha: Tensor, out: Tensor) -> None:
-    """The backward of the softmax of the scores of a and b, summed over the other operand, into the first 2 p
-    columns of out [V, H, 2 p + 1]. alpha [V, H, 3, p, p], d_alpha [V, H, 2, p, p], all contiguous."""
+def d_score(alpha: Tensor, slopes: Tensor, rows: Tensor, others: Tensor, counts: Tensor, out: Tensor) -> None:
+    """The backward of ``attend`` into out [V, H, 2 p]; the other arguments as in ``unmix``."""
     variants, heads, _, p, _ = alpha.shape
-    block = triton.next_power_of_2(p)
-    _d_score_kernel[(p, 2, variants * heads)](alpha, d_alpha, out, p, BLOCK=block, num_warps=2)
+    longest = rows.shape[-1]
+    _d_score_kernel[(2 * p, variants, heads)](
+        alpha, slopes, rows, others, counts, out, p, longest, slopes.shape[-1], variants,
+        H=heads, PARTS=slopes.shape[1], BLOCK=triton.next_power_of_2(longest), num_warps=1,
+    )  # fmt: skip
 
 
 def adamw(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data import Variant, VariantRecord, Workspace
 from data.errors import BadParameter, CorruptFile, WorkbenchError
+from data.files import digest
 from training.acceleration import has_kernels
 from training.checkpoint_schedule import complete, default_checkpoints, parse_checkpoints
 from training.engine import RATES, RECORDED, Engine, Intervention, initial_state
@@ -68,6 +69,15 @@ class Job:
     record: VariantRecord
     keep: Keep
     start: Callable[[], Start] | None = None
+
+    def prepare(self, variant: Variant) -> None:
+        """Store where the variant begins, so that ``start`` is not needed again."""
+        if self.start is None:
+            return
+        start = self.start()
+        if start.epoch and start.history is not None:
+            variant.save_history({name: values[: start.epoch] for name, values in start.history.items()})
+        variant.save_optimizer(start.epoch, start.state)
 
 
 def train_variant(
@@ -160,6 +170,14 @@ def train_group(
     not fit in the memory of the device, its halves are trained one after the other, and ``on_note`` is told.
     resume: variants that are there already go on (complete ones are left alone); otherwise ``VariantExists``
     before anything is trained.
+
+    What is promised about bits: a group that was stopped at any moment and is resumed with the same jobs ends
+    as if it had not been, on the same device and build, provided that all members were stopped at the same
+    state. A kill between the writes of two members leaves them at different states; these then go on from
+    their own epochs in one batch, and a variant ends with the same bits as long as the number of variants in
+    its batch is the same at every epoch. One that others have left, or that is resumed alone, is computed
+    with matrix products of another shape: the same run to rounding, but not bit for bit. ``provenance`` has
+    ``batch`` (variants, seat, digest of the members) and, when a batch was made smaller, ``batch_changes``.
 
     Raises ``BadParameter`` for variants of several shapes or the same one twice, ``WorkspaceError`` when the
     workspace cannot be written (all variants keep their last state).
@@ -314,8 +332,9 @@ def stored_history(variant: Variant) -> History:
 
 
 def recorded_epochs(variant: Variant) -> int:
-    """Length of the history: one more than the epochs trained."""
-    return int(variant.history.sizes.get("epoch", 0))
+    """One more than the epochs trained: the length of the history, unless it was thinned."""
+    epochs = variant.history["epoch"].values
+    return int(epochs[-1]) + 1 if len(epochs) else 0
 
 
 def is_complete(variant: Variant, keep: Keep) -> bool:
@@ -343,7 +362,7 @@ class _Member:
         return Outcome(self.variant.name, stored_history(self.variant))
 
     def start(self) -> Start:
-        """Where to go on; the start of a job is stored first, so that it is only needed once."""
+        """Where to go on."""
         variant, recorded = self.variant, recorded_epochs(self.variant)
         found = stored_start(variant)
         if found is not None:
@@ -353,29 +372,40 @@ class _Member:
                 f"{variant.name} has {recorded - 1} epochs of history but no training state that can be"
                 " read, so it cannot go on; delete it and train it again"
             )
-        if self.job.start is not None:
-            start = self.job.start()
-            if start.epoch and start.history is not None:
-                before = {name: values[: start.epoch] for name, values in start.history.items()}
-                variant.save_history(before)
-            variant.save_optimizer(start.epoch, start.state)
-            return start
         if variant.parent is not None:
             raise WorkbenchError(
-                f"{variant.name} was stopped before its first state was stored; delete it and make it again"
+                f"{variant.name} has lost the state that it starts from; delete it and make it again"
             )
         return Start(0, initial_state(self.family.init_weights(self.params, self.config)))
 
     def begin(self, session: Mapping[str, Any]) -> None:
-        """Write down the machine, the build, the batch and the plan of this session."""
+        """Write down the machine, the build, the batch and the plan of this session, and clear what a killed
+        one left."""
         made, variant = dict(self.variant.provenance), self.variant
+        variant.clear_leftovers()
         if recorded_epochs(variant) and "device" in made:
             made["resumed"] = [*made.get("resumed", []), dict(session)]
         else:
             made |= session
         made["plan"] = self.job.keep.to_json()
-        variant.record = replace(variant.record, provenance=made)
-        variant.write_record()
+        self._write(made)
+
+    def note_batch(self, batch: Mapping[str, Any]) -> None:
+        """Write down that from some epoch on the variant trains in a smaller batch, others having ended."""
+        made = dict(self.variant.provenance)
+        self._write({**made, "batch_changes": [*made.get("batch_changes", []), dict(batch)]})
+
+    def _write(self, provenance: Mapping[str, Any]) -> None:
+        self.variant.record = replace(self.variant.record, provenance=provenance)
+        self.variant.write_record()
+
+
+def _batch_of(batch: Sequence[_Member], seat: int) -> dict[str, Any]:
+    """How a variant shares an engine: with how many, where it sits, and a digest of all names in order.
+
+    Equal batches compute equal bits; another size may choose other kernels for the matrix products."""
+    members = digest([member.variant.name for member in batch])[:16]
+    return {"variants": len(batch), "seat": seat, "members": members}
 
 
 def _train_together(
@@ -383,9 +413,8 @@ def _train_together(
 ) -> list[Outcome]:
     family = batch[0].family
     session = environment(device, batch[0].config.dtype, tf32, family.kernel_path)
-    session["batch"] = {"variants": len(batch)}
-    for member in batch:
-        member.begin(session)
+    for seat, member in enumerate(batch):
+        member.begin({**session, "batch": _batch_of(batch, seat)})
     starts = [member.start() for member in batch]
     interventions = [family.interventions(member.variant) for member in batch]
     runs = [
@@ -393,11 +422,14 @@ def _train_together(
         for member, own, start in zip(batch, interventions, starts, strict=True)
     ]
 
-    def build(members: Sequence[int]) -> Engine:
+    def build(members: Sequence[int], epochs: Sequence[int] | None = None) -> Engine:
         many = [(batch[i].params, batch[i].config) for i in members]
         engine = make_engine(family, many, device, tf32, [interventions[i] for i in members])
+        left = [batch[i] for i in members]
         for seat, i in enumerate(members):
             engine.load_state(seat, starts[i].epoch, starts[i].state)
+            if epochs is not None:
+                batch[i].note_batch({"from_epoch": epochs[seat], **_batch_of(left, seat)})
         return engine
 
     return train_batch(runs, build, on_progress)
@@ -430,7 +462,7 @@ def _opened(workspace: Workspace, job: Job) -> Variant:
     if job.record.name in workspace:
         return workspace[job.record.name]
     provenance = {**job.record.provenance, "plan": job.keep.to_json()}
-    return workspace.create_variant(replace(job.record, provenance=provenance))
+    return workspace.create_variant(replace(job.record, provenance=provenance), job.prepare)
 
 
 def _only(workspace: Workspace, outcomes: Sequence[Outcome]) -> Variant:

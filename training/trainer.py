@@ -106,7 +106,7 @@ def train(
     Raises ``Diverged`` for a loss that is not finite (what was good is kept), ``WorkspaceError`` when the
     sink cannot be written.
     """
-    (outcome,) = train_batch([Run(sink, plan, history)], lambda members: engine, on_progress)
+    (outcome,) = train_batch([Run(sink, plan, history)], lambda *_: engine, on_progress)
     if outcome.error:
         raise outcome.error
     return outcome.history
@@ -114,18 +114,19 @@ def train(
 
 def train_batch(
     runs: Sequence[Run],
-    build: Callable[[Sequence[int]], Engine],
+    build: Callable[[Sequence[int], Sequence[int] | None], Engine],
     on_progress: Callable[[Progress], None] | None = None,
 ) -> list[Outcome]:
     """Train runs of one shape together, each from its own epoch to its own end.
 
-    build(members) makes an engine of the runs with these positions, each at the state it starts from. A run
+    build(members, epochs) makes an engine of the runs with these positions, each at the state it starts from;
+    epochs says where they stand when it is a smaller one for those that are left, else None. A run
     that is finished or has diverged no longer changes, does not touch the others, and leaves the batch when
     enough have.
 
     Raises ``WorkspaceError`` when a sink cannot be written; what was stored stands.
     """
-    engine = build(range(len(runs)))
+    engine = build(range(len(runs)), None)
     active = [_Active(run, engine.epochs[i]) for i, run in enumerate(runs)]
     seated, speed = list(active), _Speed()
     while True:
@@ -137,7 +138,8 @@ def train_batch(
             kept = [i for i, member in enumerate(seated) if member.stops]
             states = [(engine.epochs[i], engine.state(i)) for i in kept]
             del engine  # its memory goes before the next one comes
-            engine, seated = build([active.index(member) for member in training]), training
+            left = [active.index(member) for member in training]
+            engine, seated = build(left, [member.epoch for member in training]), training
             for i, (epoch, state) in enumerate(states):
                 engine.load_state(i, epoch, state)
         count = min(speed.chunk(), *(member.stops[0] - member.epoch for member in training))

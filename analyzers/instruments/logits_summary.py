@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.cross_entropy import loss_and_margin, split_masks
 from analyzers.features import Features
 from analyzers.registry import Output, analyzer
 
@@ -51,29 +52,13 @@ def logits_summary(features: Features) -> dict[str, Any]:
     """
     task = features.task
     loss, margin = loss_and_margin(features.logits, task.labels)
-    masks = {"train": task.train, "test": ~task.train, "all": np.ones_like(task.train)}
+    masks = split_masks(task)
     columns = [_summary(loss[mask], margin[mask]) for mask in masks.values()]
     return {
         "split": list(masks),
         "quantile": list(QUANTILES),
         **{name: [column[name] for column in columns] for name in columns[0]},
     }
-
-
-def loss_and_margin(logits: Array, labels: NDArray[np.int64]) -> tuple[Array, Array]:
-    """Cross-entropy and margin per row of `logits` [n, classes]; NaN where a logit is not finite."""
-    rows = np.arange(len(labels))
-    with np.errstate(invalid="ignore", over="ignore"):
-        lead = logits - logits[rows, labels][:, None]
-        lead[rows, labels] = -np.inf
-        margin = -lead.max(axis=1)
-        behind = np.maximum(-margin, 0.0)[:, None]  # how far the right class is behind; 0 if it leads
-        wrong = np.exp(lead - behind).sum(axis=1)
-        ahead = np.log1p(wrong)
-        trailing = behind[:, 0] + np.log(np.exp(-behind[:, 0]) + wrong)
-    finite = np.isfinite(logits).all(axis=1)
-    loss = np.where(margin >= 0, ahead, trailing)
-    return np.where(finite, loss, np.nan), np.where(finite, margin, np.nan)
 
 
 def _summary(loss: Array, margin: Array) -> dict[str, Any]:

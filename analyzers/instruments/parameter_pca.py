@@ -13,12 +13,20 @@ from analyzers.run import Run
 from data.errors import WorkbenchError
 
 N_COMPONENTS = 10
-GROUPS = {
+GROUPS = {  # of tensors, by the beginnings of their names: sets of several matrices, then single matrices
     "all": ("",),
     "embedding": ("embed.", "pos_embed."),
     "attention": ("blocks.0.attn.",),
     "mlp": ("blocks.0.mlp.",),
-    "W_U": ("unembed.",),
+    "W_U": ("unembed.W_U",),
+    "W_E": ("embed.W_E",),
+    "W_pos": ("pos_embed.W_pos",),
+    "W_Q": ("blocks.0.attn.W_Q",),
+    "W_K": ("blocks.0.attn.W_K",),
+    "W_V": ("blocks.0.attn.W_V",),
+    "W_O": ("blocks.0.attn.W_O",),
+    "W_in": ("blocks.0.mlp.W_in",),
+    "W_out": ("blocks.0.mlp.W_out",),
 }
 _COLUMNS = 16384
 
@@ -27,7 +35,7 @@ Array = NDArray[np.float64]
 
 @analyzer(
     name="parameter_pca",
-    version=1,
+    version=2,
     scope="trajectory",
     kind="weights",
     title="Parameter trajectory",
@@ -44,20 +52,23 @@ Array = NDArray[np.float64]
             "Displacement per epoch since the previous checkpoint",
             "weight / epoch",
         ),
+        "distance": Output(
+            ("group", "epoch", "other_epoch"), "float64", "Distance of two checkpoints", "weight"
+        ),
+        "parameters": Output(("group",), "int64", "Number of parameters", "1"),
     },
     formula="eigenvectors u_i, eigenvalues l_i of G = C C^T, C [epoch, parameter] centred over the"
-    " checkpoints;"
-    " projection_i = sqrt(l_i) u_i; ratio_i = l_i / trace G; velocity_t = ||theta_t - theta_{t-1}|| / (e_t"
-    " - e_{t-1})",
+    " checkpoints; projection_i = sqrt(l_i) u_i; ratio_i = l_i / trace G; velocity_t = ||theta_t -"
+    " theta_{t-1}|| / (e_t - e_{t-1}); distance_st = ||theta_s - theta_t||",
     source="Principal component analysis by the method of snapshots (Sirovich 1987, Quart. Appl. Math. 45,"
     " 561)",
-    protocol="all saved checkpoints with equal weight; groups all, embedding (W_E, W_pos), attention, mlp,"
-    " W_U; float64;"
-    " ratios of the total variance, not of the kept components",
-    caveats="Random walks give smooth, curved paths with large first ratios too (0.61, 0.15, 0.07 for a"
-    " plain walk): a shape"
-    " is no evidence by itself. Dense stretches of checkpoints weigh more. Axes of two runs are not"
-    " comparable.",
+    protocol="all saved checkpoints; groups all, embedding (W_E, W_pos), attention and mlp (with their"
+    " biases if there are any), and every matrix by itself, all heads together; float64; ratios of the total"
+    " variance, not of the kept components",
+    caveats="Every checkpoint has the same weight, however many epochs it stands for: a stretch with dense"
+    " checkpoints pulls the mean and the axes towards itself, and more checkpoints there change the picture."
+    " Random walks give smooth, curved paths with large first ratios too (0.61, 0.15, 0.07 for a plain"
+    " walk): a shape is no evidence by itself. Axes of two runs are not comparable.",
     requires=(),
 )
 def parameter_pca(run: Run) -> dict[str, Any]:
@@ -68,22 +79,26 @@ def parameter_pca(run: Run) -> dict[str, Any]:
     of a component makes its largest entry (the earliest of equals) positive. velocity_t = ||theta_t -
     theta_{t-1}||_2 / (epoch_t - epoch_{t-1}), with NaN for the first checkpoint.
 
-    Shapes: projection [group, epoch, 10], explained_variance_ratio [group, 10], velocity [group, epoch].
-    Units: weights; share of the total variance in [0, 1]; weights per epoch. Components that E checkpoints
-    cannot have (10 > E - 1) are NaN.
+    Shapes: projection [group, epoch, 10], explained_variance_ratio [group, 10], velocity [group, epoch],
+    distance [group, epoch, other_epoch], parameters [group]. Groups without tensors in the checkpoints are
+    left out. Units: weights; share of the total variance in [0, 1]; weights per epoch. Components that E
+    checkpoints cannot have (10 > E - 1) are NaN.
 
     Source: PCA by snapshots, Sirovich 1987.
 
-    Limits: checkpoints count equally, whatever their spacing; velocity is that of the chord, a lower bound of
-    the path's. Smooth paths are not evidence of structure: a random walk shows them too. A checkpoint with
-    values that are not finite is left out of its group's components and has NaN there. Memory: all
-    checkpoints in float32.
+    Limits: each checkpoint weighs 1 / E, whatever its spacing, so the mean and the axes are those of the
+    checkpoints and not of the time between them; only velocity is per epoch. Velocity is that of the chord, a
+    lower bound of the path's. Smooth paths are not evidence of structure: a random walk shows them too. A
+    checkpoint with values that are not finite is left out of its group's components and has NaN there, and
+    in its distances. Memory: all checkpoints in float32.
     """
     epochs, stacks = _stack(run)
     statistics = {name: _statistics(values) for name, values in stacks.items()}
-    projections, ratios, velocities = [], [], []
-    for prefixes in GROUPS.values():
-        members = [found for name, found in statistics.items() if name.startswith(prefixes)]
+    groups = {group: [name for name in stacks if name.startswith(GROUPS[group])] for group in GROUPS}
+    groups = {group: names for group, names in groups.items() if names}
+    projections, ratios, velocities, distances = [], [], [], []
+    for names in groups.values():
+        members = [statistics[name] for name in names]
         finite = np.array([found.finite for found in members]).all(axis=0)
         gram = np.sum([found.gram for found in members], axis=0)
         projection, ratio = principal_components(gram[np.ix_(finite, finite)])
@@ -93,13 +108,26 @@ def parameter_pca(run: Run) -> dict[str, Any]:
         projections.append(placed)
         ratios.append(ratio)
         velocities.append(np.concatenate([[np.nan], step]))
+        distances.append(_distances(gram, finite))
     return {
         "epoch": epochs,
-        "group": list(GROUPS),
+        "other_epoch": epochs,
+        "group": list(groups),
         "projection": projections,
         "explained_variance_ratio": ratios,
         "velocity": velocities,
+        "distance": distances,
+        "parameters": [sum(stacks[name].shape[1] for name in names) for names in groups.values()],
     }
+
+
+def _distances(gram: Array, finite: NDArray[np.bool_]) -> Array:
+    """Distances [E, E] of points with that Gram matrix; NaN for those that are not finite."""
+    square = np.diagonal(gram)
+    distance = np.sqrt((square[:, None] + square - 2 * gram).clip(min=0))
+    np.fill_diagonal(distance, 0)
+    distance[~finite] = distance[:, ~finite] = np.nan
+    return distance
 
 
 def principal_components(gram: Array, n_components: int = N_COMPONENTS) -> tuple[Array, Array]:

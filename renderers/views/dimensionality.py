@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import xarray as xr
 
 from renderers.catalog import Figure, Parameter, View
-from renderers.figure import (
-    Label,
-    above,
-    axis,
-    end_labels,
-    layout,
-    line,
-    log_axis,
-    mark_events,
-    message,
-    note,
-    time_axis,
-)
-from renderers.payload import Where
+from renderers.figure import above, axis, layout, line, log_axis, message, note
+from renderers.matrices import KINDS, PER_HEAD, matrix_curves, readable
 from renderers.source import Scene, Source
 
-_KINDS = ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
-_PER_HEAD = ("W_Q", "W_K", "W_V", "W_O")
 _CONVENTIONS = {"singular values": "sv", "eigenvalues": "ev"}
 _BAND = (25.0, 30.0)
 
@@ -35,43 +20,17 @@ def _ratio(source: Source) -> xr.Dataset:
 
 def _draw_ratio(data: xr.Dataset, scene: Scene) -> Figure:
     convention = _CONVENTIONS[scene.params["convention"]]
-    ratios = data[f"participation_ratio_{convention}"]
-    epochs = data["epoch"].values
-    if not np.isfinite(ratios.values).any():
-        return message(scene, "No checkpoint has been analysed yet.")
-    traces, labels = [], []
-    for matrix in data["matrix"].values.tolist():
-        kind, _, head = matrix.partition(".")
-        colour, values = scene.theme.series[_KINDS.index(kind)], ratios.sel(matrix=matrix).values
-        payload: dict[str, Where] = {"epoch": "x", **({"head": {"value": int(head)}} if head else {})}
-        traces.append(
-            line(
-                epochs,
-                values,
-                name=matrix,
-                colour=colour,
-                hover=f"{_readable(matrix)}<br>participation ratio %{{y:.1f}}<br>epoch %{{x:,d}}",
-                payload=payload,
-                width=1.0 if head else 1.8,
-                dash="dot" if head else "solid",
-            )
-        )
-        if not head:
-            labels.append(Label(float(values[-1]), kind, colour))
-    for kind in _PER_HEAD:
-        own = [matrix for matrix in data["matrix"].values.tolist() if matrix.startswith(f"{kind}.")]
-        if own:
-            last = float(ratios.sel(matrix=own).isel(epoch=-1).mean())
-            labels.append(Label(last, f"{kind} heads", scene.theme.series[_KINDS.index(kind)]))
     formula = "(Σs)² / Σs²" if convention == "sv" else "(Σs²)² / Σs⁴"
-    top = max(float(np.nanmax(ratios.values)), _BAND[1] if convention == "sv" else 0.0)
-    y = axis(scene, f"participation ratio {formula}", range=[0.0, 1.05 * top])
-    built = layout(scene, time_axis(scene, epochs), y, right=66 if scene.compact else 82)
-    built["annotations"] += end_labels(scene, labels, y)
-    if convention == "sv":
-        _mark_band(scene, built)
-    mark_events(scene, built)
-    return {"data": traces, "layout": built}
+    figure = matrix_curves(
+        scene,
+        data[f"participation_ratio_{convention}"],
+        title=f"participation ratio {formula}",
+        hover="participation ratio %{y:.1f}",
+        top=_BAND[1] if convention == "sv" else 0.0,
+    )
+    if convention == "sv" and figure["data"]:
+        _mark_band(scene, figure["layout"])
+    return figure
 
 
 def _mark_band(scene: Scene, built: dict) -> None:
@@ -95,14 +54,9 @@ def _mark_band(scene: Scene, built: dict) -> None:
     built["annotations"].append(note(scene, "25–30", **place))
 
 
-def _readable(matrix: str) -> str:
-    kind, _, head = matrix.partition(".")
-    return f"{kind} of head {head}" if head else kind
-
-
 def _spectrum(source: Source) -> xr.Dataset:
     kind = source.params["matrix"]
-    matrix = f"{kind}.{source.selection.head}" if kind in _PER_HEAD else kind
+    matrix = f"{kind}.{source.selection.head}" if kind in PER_HEAD else kind
     data = source.artifact("singular_values")[["singular_value"]]
     own = source.select(data, "matrix", matrix)
     source.at_epoch("singular_values")
@@ -135,7 +89,7 @@ def _draw_spectrum(data: xr.Dataset, scene: Scene) -> Figure:
         )
         stroke = {"solid": "━", "dot": "┈", "dash": "╌"}[dash]
         texts.append(f"<span style='color:{colour}'>{stroke}</span> {epoch:,}")
-    matrix = _readable(str(data["matrix"].item()))
+    matrix = readable(str(data["matrix"].item()))
     y = log_axis(scene, f"singular value of {matrix}", values.values)
     built = layout(scene, axis(scene, "index i, largest first"), y, top=12 if scene.compact else 14)
     built["annotations"].append(above(scene, "epoch " + "  ".join(texts)))
@@ -170,6 +124,6 @@ VIEWS = (
         needs=("singular_values",),
         depends=("variant", "epoch", "head"),
         marks=("epoch",),
-        parameters={"matrix": Parameter("W_E", _KINDS, "Matrix")},
+        parameters={"matrix": Parameter("W_E", KINDS, "Matrix")},
     ),
 )

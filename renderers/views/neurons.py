@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -98,7 +100,10 @@ def _mark_clusters(scene: Scene, built: dict, dominant: np.ndarray) -> None:
 
 
 def _map(source: Source) -> xr.Dataset:
-    data = source.on_demand("neuron_map", neuron=source.selection.neuron)
+    resampled: dict[str, Any] = {}
+    if source.params["resolution"] != "p":
+        resampled = {"resolution": int(source.params["resolution"]), "method": source.params["method"]}
+    data = source.on_demand("neuron_map", neuron=source.selection.neuron, **resampled)
     measured = source.if_stored("neuron_frequencies")
     if measured is None:
         return data[["activation"]]
@@ -117,8 +122,8 @@ def _draw_map(data: xr.Dataset, scene: Scene) -> Figure:
         data["a"].values,
         activation,
         unit="activation",
-        hover="a = %{y}<br>b = %{x}<br>activation %{z:.3f}",
-        payload={"neuron": {"value": scene.selection.neuron}},
+        hover="a = %{y:.1~f}<br>b = %{x:.1~f}<br>activation %{z:.3f}",
+        payload={"pair": {"a": "y", "b": "x", "p": scene.p}},
         limits=(0.0, high),
     )
     ends = [-0.5, scene.p - 0.5]
@@ -137,7 +142,16 @@ def _character(data: xr.Dataset, scene: Scene, high: float) -> str:
     if "dominant_frequency" not in data or int(data["dominant_frequency"]) == 0:
         return name
     k, fraction = int(data["dominant_frequency"]), float(data["dominant_fraction"])
-    return f"{name} · {swatch(frequency_colour(k))} k = {k} · {fraction:.0%} of its variance"
+    text = f"{name} · {swatch(frequency_colour(k))} k = {k} · {fraction:.0%} of its variance"
+    cells = data.sizes["a"]
+    if cells < scene.p and scene.params["method"] == "bilinear" and k > cells / 2:
+        shown = min(k % cells, cells - k % cells)
+        return (
+            f"{swatch(frequency_colour(k))} k = {k}, aliased: looks like {shown}"
+            if scene.compact
+            else (f"{text} · aliased: looks like k = {shown}")
+        )
+    return text
 
 
 def _sizes(source: Source) -> xr.Dataset:
@@ -240,14 +254,19 @@ VIEWS = (
         group="neurons",
         order=2,
         blurb="The selected neuron's activation after the ReLU on every input (a, b). Stripes and diagonals"
-        " are waves in a and b; their number per side is the frequency.",
+        " are waves in a and b; their number per side is the frequency. Bilinear reduction aliases high"
+        " frequencies into blobs that are not there; averaging areas damps them. A click selects the input.",
         data=_map,
         draw=_draw_map,
         needs=("neuron_map",),
         optional=("neuron_frequencies",),
         depends=("variant", "epoch", "neuron"),
-        marks=("neuron",),
+        marks=("pair",),
         shape="square",
+        parameters={
+            "resolution": Parameter("p", ("p", "56", "28"), "Cells per side"),
+            "method": Parameter("bilinear", ("bilinear", "area"), "Reduced by"),
+        },
     ),
     View(
         name="neuron_history",

@@ -1,12 +1,11 @@
-"""The path of the parameters through training."""
+"""The path of the parameters through training, in its principal components."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from analyzers.random_paths import random_walk_shares
 from renderers.catalog import Figure, Parameter, View
 from renderers.figure import (
     Label,
@@ -19,13 +18,14 @@ from renderers.figure import (
     line,
     log_axis,
     message,
-    plot_size,
     time_figure,
 )
-from renderers.source import Event, Scene, Source
+from renderers.path_bands import SETS
+from renderers.plane import checkpoint_after, plane_figure, points
+from renderers.source import Scene, Source
 
-_GROUPS = ("all", "embedding", "attention", "mlp", "W_U")
-_GROUP = Parameter("all", _GROUPS, "Parameters")
+_MATRICES = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out")
+_GROUP = Parameter("all", (*SETS, *_MATRICES), "Parameters")
 
 
 def _path(source: Source) -> xr.Dataset:
@@ -34,136 +34,89 @@ def _path(source: Source) -> xr.Dataset:
 
 
 def _draw_path(data: xr.Dataset, scene: Scene) -> Figure:
-    first, second = (int(number) for number in scene.params["axes"].split("-"))
-    epochs = data["epoch"].values
-    known = data["component"].values.tolist()
-    if len(epochs) < 2 or second not in known:
-        return message(scene, "A trajectory needs more checkpoints than the axes asked for.")
-    x, y = (data["projection"].sel(component=number).values.astype(float) for number in (first, second))
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return message(scene, "These parameters did not move, so there is no trajectory.")
-    ratio = {
-        number: float(data["explained_variance_ratio"].sel(component=number)) for number in (first, second)
-    }
-    theme = scene.theme
-    trace: Trace = {
-        "type": "scatter",
+    return plane_figure(data, scene, scene.params["axes"])
+
+
+def _draw_space(data: xr.Dataset, scene: Scene) -> Figure:
+    placed = points(data, (1, 2, 3))
+    if len(placed.epochs) < 2:
+        return message(scene, placed.problem)
+    epochs, theme, size = placed.epochs, scene.theme, font_size(scene)
+    x, y, z = placed.coordinates
+    path: Trace = {
+        "type": "scatter3d",
         "mode": "lines+markers",
         "name": "trajectory",
         "x": x,
         "y": y,
+        "z": z,
         "customdata": epochs,
-        "line": {"color": theme.line, "width": 1.2},
+        "line": {"color": theme.line, "width": 3},
         "marker": {
-            "size": 6 if scene.compact else 8,
+            "size": 3.5 if scene.compact else 5,
             "color": epochs,
             "colorscale": theme.scale("time"),
-            "colorbar": {**colorbar(scene, "epoch"), "tickformat": "~s"},
-            "line": {"width": 0.5, "color": theme.background},
+            "colorbar": {**colorbar(scene, "epoch"), "tickformat": "~s", "len": 0.8},
         },
         "hovertemplate": "epoch %{customdata:,d}"
-        f"<br>PC{first} %{{x:.3f}}<br>PC{second} %{{y:.3f}}<extra></extra>",
+        "<br>PC1 %{x:.3f}<br>PC2 %{y:.3f}<br>PC3 %{z:.3f}<extra></extra>",
         "meta": {"payload": {"epoch": "customdata"}},
     }
-    ends: Trace = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": "start and end",
-        "x": x[[0, -1]],
-        "y": y[[0, -1]],
-        "customdata": epochs[[0, -1]],
-        "marker": {
-            "size": 12 if scene.compact else 15,
-            "symbol": ["circle-open", "square-open"],
-            "color": theme.text,
-            "line": {"width": 1.6},
-        },
-        "hovertemplate": "epoch %{customdata:,d}<extra></extra>",
-        "meta": {"payload": {"epoch": "customdata"}},
+    shares = data["explained_variance_ratio"].sel(component=[1, 2, 3]).values.astype(float).tolist()
+    style = {
+        "showbackground": False,
+        "gridcolor": theme.grid,
+        "linecolor": theme.line,
+        "zerolinecolor": theme.grid,
+        "showspikes": False,
+        "nticks": 4 if scene.compact else 6,
+        "tickfont": {"size": size - 1},
     }
-    unit = "" if scene.compact else " (parameter units)"
-    titles = {number: f"PC{number}{unit} · {share:.1%} of total variance" for number, share in ratio.items()}
-    room = 0.25  # for the names; without a range plotly would zoom out to fit them
-    ranges = [
-        [values.min() - room * np.ptp(values), values.max() + room * np.ptp(values)] for values in (x, y)
-    ]
-    horizontal = axis(scene, titles[first], range=ranges[0])
-    vertical = axis(scene, titles[second], range=ranges[1], scaleanchor="x", scaleratio=1)
-    built = layout(scene, horizontal, vertical, right=44 if scene.compact else 58)
-    built["annotations"] = _landmarks(scene, epochs, x, y)
-    return {"data": [trace, ends], "layout": built}
-
-
-def _landmarks(scene: Scene, epochs: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
-    """Names at the first and last point and at the checkpoint where each event had happened."""
-    named: dict[int, list[str]] = {0: [f"epoch {int(epochs[0]):,}"]}
+    space = {
+        f"{letter}axis": {
+            **style,
+            "title": {"text": f"PC{number} · {share:.0%}", "font": {"size": size}},
+        }
+        for number, (letter, share) in enumerate(zip("xyz", shares, strict=True), start=1)
+    }
+    named = {0: [f"epoch {int(epochs[0]):,}"]}
     named.setdefault(len(epochs) - 1, []).append(f"epoch {int(epochs[-1]):,}")
     for event in scene.events:
-        named.setdefault(_checkpoint_after(event, epochs), []).append(event.label)
-    extent = max(float(np.nanmax(x) - np.nanmin(x)), float(np.nanmax(y) - np.nanmin(y))) or 1.0
-    merged: list[tuple[int, list[str]]] = []
-    for index in sorted(named):
-        near = [
-            entry
-            for entry in merged
-            if np.hypot(x[entry[0]] - x[index], y[entry[0]] - y[index]) < 0.07 * extent
-        ]
-        if near:
-            near[0][1].extend(named[index])
-        else:
-            merged.append((index, list(named[index])))
-    notes = []
-    for index, texts in merged:
-        letters = max(len(text) for text in texts)
-        length = 0.6 * font_size(scene) * letters / min(plot_size(scene)) * 1.5 * extent
-        across, up = _outward(x, y, index, extent, length)
-        ends = index in (0, len(epochs) - 1)
-        notes.append(
-            {
-                "text": "<br>".join(texts),
-                "x": float(x[index]),
-                "y": float(y[index]),
-                "showarrow": True,
-                "arrowhead": 0,
-                "arrowwidth": 0.8,
-                "arrowcolor": scene.theme.muted,
-                "standoff": 5,
-                "ax": 24 * across,
-                "ay": -24 * up,
-                "xanchor": "left" if across > 0.4 else "right" if across < -0.4 else "center",
-                "yanchor": "bottom" if up > 0.8 else "top" if up < -0.8 else "middle",
-                "font": {
-                    "size": font_size(scene),
-                    "color": scene.theme.text if ends else scene.theme.event,
-                },
-            }
-        )
-    return notes
-
-
-def _outward(x: np.ndarray, y: np.ndarray, index: int, extent: float, length: float) -> tuple[float, float]:
-    """Unit vector at a point of the path towards where it leaves most room and a name of that length fits."""
-    angles = np.arange(16) * np.pi / 8
-    reach = 0.12 * extent
-    tips = np.stack([x[index] + reach * np.cos(angles), y[index] + reach * np.sin(angles)], axis=1)
-    dense = np.linspace(0, len(x) - 1, 20 * len(x))
-    path = np.stack([np.interp(dense, np.arange(len(x)), values) for values in (x, y)], axis=1)
-    room = np.linalg.norm(tips[:, None] - path[None], axis=2).min(axis=1)
-    side = np.where(np.abs(np.cos(angles)) > 0.4, np.sign(np.cos(angles)), 0.0)
-    left, right = tips[:, 0] - length * (1 - side) / 2, tips[:, 0] + length * (1 + side) / 2
-    over = np.maximum(np.nanmin(x) - 0.25 * np.ptp(x) - left, right - np.nanmax(x) - 0.25 * np.ptp(x))
-    room = np.where(over > 0, -over, room)
-    best = float(angles[int(np.argmax(np.round(room / extent, 6)))])
-    return float(np.cos(best)), float(np.sin(best))
-
-
-def _checkpoint_after(event: Event, epochs: np.ndarray) -> int:
-    """Index of the first checkpoint at or after the event (the last one if there is none)."""
-    return min(int(np.searchsorted(epochs, event.high)), len(epochs) - 1)
+        named.setdefault(checkpoint_after(event, epochs), []).append(event.label)
+    notes = [
+        {
+            "x": float(x[index]),
+            "y": float(y[index]),
+            "z": float(z[index]),
+            "text": "<br>".join(texts),
+            "font": {"size": size, "color": theme.text if index in (0, len(epochs) - 1) else theme.event},
+            "arrowcolor": theme.muted,
+            "arrowwidth": 0.8,
+            "arrowhead": 0,
+            "ax": 0,
+            "ay": (-26, 26, -46, 46)[number % 4],
+        }
+        for number, (index, texts) in enumerate(sorted(named.items()))
+    ]
+    hidden = {"visible": False, "title": {"text": ""}}
+    built = layout(scene, hidden, hidden)
+    del built["xaxis"], built["yaxis"]
+    built["scene"] = {
+        **space,
+        "aspectmode": "data",
+        "annotations": notes,
+        "camera": {"eye": {"x": 1.35, "y": 1.35, "z": 0.9}},
+    }
+    built["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0}
+    built["dragmode"] = "turntable"
+    return {"data": [path], "layout": built}
 
 
 def _variance(source: Source) -> xr.Dataset:
-    return source.artifact("parameter_pca")[["explained_variance_ratio"]]
+    data = source.artifact("parameter_pca")[["explained_variance_ratio"]]
+    return data.sel(group=[group for group in SETS if group in data["group"].values]).assign_coords(
+        epoch=source.artifact("parameter_pca")["epoch"]
+    )
 
 
 def _draw_variance(data: xr.Dataset, scene: Scene) -> Figure:
@@ -190,21 +143,35 @@ def _draw_variance(data: xr.Dataset, scene: Scene) -> Figure:
             }
         )
         labels.append(Label(float(values[-1]), group, colour))
+    walk = np.nancumsum(random_walk_shares(data["epoch"].values, len(components)))
+    traces.append(
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "random walk",
+            "x": components,
+            "y": walk,
+            "line": {"color": scene.theme.muted, "width": 1.6, "dash": "dash"},
+            "hovertemplate": "random walk at the same checkpoints<br>up to PC%{x} %{y:.1%}<extra></extra>",
+        }
+    )
+    labels.append(Label(float(walk[-1]), "walk" if scene.compact else "random walk", scene.theme.muted))
     finite = np.nancumsum(ratios.transpose("group", "component").values, axis=1)
     y = axis(
         scene,
         "share of total variance, cumulated",
-        range=[max(0.0, float(finite.min()) - 0.05), 1.02],
+        range=[max(0.0, min(float(finite.min()), float(walk[0])) - 0.05), 1.02],
         tickformat=".0%",
     )
     x = axis(scene, "principal components", dtick=1, range=[components[0] - 0.3, components[-1] + 0.3])
-    built = layout(scene, x, y, right=58 if scene.compact else 72)
+    built = layout(scene, x, y, right=58 if scene.compact else 78)
     built["annotations"] += end_labels(scene, labels, y)
     return {"data": traces, "layout": built}
 
 
 def _velocity(source: Source) -> xr.Dataset:
-    return source.artifact("parameter_pca")[["velocity"]]
+    data = source.artifact("parameter_pca")[["velocity"]]
+    return data.sel(group=[group for group in SETS if group in data["group"].values])
 
 
 def _draw_velocity(data: xr.Dataset, scene: Scene) -> Figure:
@@ -239,8 +206,8 @@ VIEWS = (
         group="trajectory",
         order=1,
         blurb="The checkpoints of one group of parameters on their principal components, joined in time"
-        " order, on equal scales. Smooth paths look curved in such projections even for random walks:"
-        " read shape with care.",
+        " order, on equal scales. Smooth paths look curved in such projections even for random walks, whose"
+        " shares of variance stand beside the run's: read shape with care. Every checkpoint weighs the same.",
         data=_path,
         draw=_draw_path,
         needs=("parameter_pca",),
@@ -250,12 +217,28 @@ VIEWS = (
         parameters={"group": _GROUP, "axes": Parameter("1-2", ("1-2", "1-3", "2-3"), "Components")},
     ),
     View(
+        name="parameter_pca_3d",
+        title="Parameter trajectory in three components",
+        group="trajectory",
+        order=10,
+        blurb="The checkpoints of one group of parameters on their first three principal components; drag to"
+        " turn, scroll to come nearer, click a point for its epoch. Random walks are smooth curves here too.",
+        data=_path,
+        draw=_draw_space,
+        needs=("parameter_pca",),
+        optional=("turn",),
+        marks=("epoch",),
+        shape="square",
+        parameters={"group": Parameter("all", SETS, "Parameters")},
+    ),
+    View(
         name="parameter_pca_variance",
         title="Variance explained",
         group="trajectory",
         order=2,
         blurb="How much of the total variance over checkpoints the first principal components hold, per"
-        " parameter group.",
+        " parameter group, beside a random walk in many dimensions seen at the same checkpoints (for many"
+        " equal steps: 61 %, 15 %, 7 %).",
         data=_variance,
         draw=_draw_variance,
         needs=("parameter_pca",),

@@ -12,9 +12,9 @@ import torch
 from grid_oracle import cross_entropy, fraction, grid
 from tiny_model import random_weights
 
+from analyzers.cross_entropy import loss_and_margin
 from analyzers.features import Features
 from analyzers.fourier import basis
-from analyzers.instruments.logits_summary import loss_and_margin
 from analyzers.instruments.parameter_pca import principal_components
 from analyzers.instruments.singular_values import participation_ratio
 from analyzers.registry import default_registry
@@ -310,6 +310,7 @@ def test_weight_instruments_never_run_the_model() -> None:
     for instrument in registry:
         if instrument.scope == "checkpoint" and instrument.kind == "weights":
             found = features(random_weights(11), 11)
+            found.finals["key_frequencies"] = {"is_key": np.zeros((3, 5))}  # as from another checkpoint
             compute(instrument.name, found)
             assert not {"grid", "pattern", "neurons", "logits"} & set(found.seconds), instrument.name
     found = features(random_weights(11), 11)
@@ -381,6 +382,14 @@ MEMBERS = {
     "attention": lambda name: ".attn." in name,
     "mlp": lambda name: ".mlp." in name,
     "W_U": lambda name: name == "unembed.W_U",
+    "W_E": lambda name: name == "embed.W_E",
+    "W_pos": lambda name: "W_pos" in name,
+    "W_Q": lambda name: "W_Q" in name,
+    "W_K": lambda name: "W_K" in name,
+    "W_V": lambda name: "W_V" in name,
+    "W_O": lambda name: "W_O" in name,
+    "W_in": lambda name: "W_in" in name,
+    "W_out": lambda name: "W_out" in name,
 }
 
 
@@ -409,6 +418,9 @@ def test_pca_agrees_with_a_singular_value_decomposition(count: int) -> None:
         largest = np.take_along_axis(projection, np.abs(projection).argmax(axis=0)[None], axis=0)
         assert (largest > 0).all()
         steps = np.linalg.norm(np.diff(points, axis=0), axis=1) / np.diff([epoch for epoch, _ in checkpoints])
+        apart = np.linalg.norm(points[:, None] - points, axis=2)
+        np.testing.assert_allclose(found["distance"][g], apart, rtol=1e-6, atol=1e-7)
+        assert found["parameters"][g] == points.shape[1]
         assert np.isnan(found["velocity"][g][0])
         np.testing.assert_allclose(found["velocity"][g][1:], steps, rtol=1e-9)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,14 +15,28 @@ from tiny_model import random_weights
 
 from analyzers import pipeline
 from analyzers.features import Features
-from analyzers.pipeline import analyze, plan, status
 from analyzers.registry import Analyzer, Output, Registry, analyzer, default_registry
 from analyzers.service import AnalyzerService
 from data import Variant
-from data.errors import BadParameter, MissingArtifact
+from data.errors import BadParameter, MissingArtifact, WorkbenchError
 
-STORED = [found.name for found in default_registry() if found.stored]
-PER_EPOCH = [found.name for found in default_registry() if found.stored and found.scope == "checkpoint"]
+SHIPPED = (
+    "embedding_fourier",
+    "key_frequencies",
+    "logits_summary",
+    "neuron_clusters",
+    "neuron_frequencies",
+    "neuron_map",
+    "parameter_pca",
+    "turn",
+)
+SMALL = Registry(default_registry().get(name) for name in SHIPPED)
+STORED = [found.name for found in SMALL if found.stored]
+PER_EPOCH = [found.name for found in SMALL.ordered(STORED) if found.scope == "checkpoint"]
+
+analyze = partial(pipeline.analyze, registry=SMALL)
+plan = partial(pipeline.plan, registry=SMALL)
+status = partial(pipeline.status, registry=SMALL)
 
 
 def instrument(name: str, compute: Callable[..., Any], **declared: Any) -> Analyzer:
@@ -45,7 +62,7 @@ def mean_embedding(features: Features) -> dict[str, Any]:
 
 def test_everything_is_planned_computed_once_and_then_left_alone(variant: Variant) -> None:
     tasks = plan(variant)
-    assert [task.analyzer for task in tasks] == [found.name for found in default_registry().ordered(STORED)]
+    assert [task.analyzer for task in tasks] == [found.name for found in SMALL.ordered(STORED)]
     assert all(task.reason == "not computed yet" for task in tasks)
     events: list[pipeline.Progress] = []
     report = analyze(variant, on_progress=events.append)
@@ -236,7 +253,7 @@ def test_nan_weights_give_nan_results_and_no_failure(variant: Variant) -> None:
 
 def test_a_damaged_artifact_is_computed_again(variant: Variant) -> None:
     analyze(variant, ["embedding_fourier"])
-    path = variant.artifacts.path("grid", "embedding_fourier", default_registry().key("embedding_fourier"))
+    path = variant.artifacts.path("grid", "embedding_fourier", SMALL.key("embedding_fourier"))
     path.write_bytes(path.read_bytes()[:100])
     assert "damaged" in plan(variant, ["embedding_fourier"])[0].reason
     assert analyze(variant, ["embedding_fourier"]).computed == {"embedding_fourier": 4}
@@ -246,7 +263,7 @@ def test_a_damaged_artifact_is_computed_again(variant: Variant) -> None:
 def test_an_artifact_of_another_variant_is_not_used(make_variant: Callable[..., Variant]) -> None:
     one, two = make_variant(seed=1), make_variant(seed=2)
     analyze(one, ["turn"])
-    key = default_registry().key("turn")
+    key = SMALL.key("turn")
     two.artifacts.replace("grid", "turn", key, one.artifacts.read("grid", "turn", key))
     assert "another variant" in plan(two, ["turn"])[0].reason
     with pytest.raises(MissingArtifact):
@@ -276,3 +293,70 @@ def test_each_checkpoint_is_read_once_for_all_instruments(
     monkeypatch.setattr(kind, "weights", property(counted))
     analyze(variant, PER_EPOCH)
     assert reads == [0, 10, 30, 100]
+
+
+# --- other processes -------------------------------------------------------------------------------------
+
+
+def results(variant: Variant) -> dict[str, Any]:
+    service = AnalyzerService()
+    return {name: service.read(variant, name) for name in STORED}
+
+
+def test_workers_give_the_same_results_and_only_this_process_writes(
+    make_variant: Callable[..., Variant],
+) -> None:
+    variant = make_variant()
+    analyze(variant, STORED)
+    alone = results(variant)
+    for name in STORED:
+        for key in variant.artifacts.keys("grid", name):
+            variant.artifacts.drop("grid", name, key)
+    events: list[pipeline.Progress] = []
+    with ThreadPoolExecutor(2) as executor:
+        report = pipeline.analyze(variant, STORED, on_progress=events.append, executor=executor)
+    assert report.failures == []
+    assert report.computed == {name: 4 if name in PER_EPOCH else 1 for name in STORED}
+    assert [event.done for event in events] == list(range(1, events[-1].total + 1))
+    for name, dataset in results(variant).items():
+        assert dataset.identical(alone[name]), name
+
+
+def test_a_process_pool_of_ones_own(variant: Variant) -> None:
+    report = pipeline.analyze(variant, ["key_frequencies"], workers=2)
+    assert report.failures == []
+    assert report.computed["key_frequencies"] == 4
+    assert AnalyzerService().read(variant, "key_frequencies")["epoch"].values.tolist() == [0, 10, 30, 100]
+
+
+def test_workers_report_damage_and_stop_on_request(variant: Variant) -> None:
+    path = variant.at(30).path
+    path.write_bytes(path.read_bytes()[:200])
+    with ThreadPoolExecutor(2) as executor:
+        report = pipeline.analyze(variant, ["embedding_fourier"], executor=executor)
+        assert [(failure.analyzer, failure.epoch) for failure in report.failures] == [("checkpoint", 30)]
+        assert report.computed == {"embedding_fourier": 3}
+        stopped = pipeline.analyze(variant, ["logits_summary"], executor=executor, should_stop=lambda: True)
+        assert stopped.cancelled
+        assert stopped.computed == {}
+
+
+def test_a_lost_worker_is_said_in_plain_words(variant: Variant) -> None:
+    class Lost(Executor):
+        def submit(self, *_: Any, **__: Any) -> Future[Any]:
+            future: Future[Any] = Future()
+            future.set_exception(BrokenProcessPool("gone"))
+            return future
+
+    with pytest.raises(WorkbenchError, match="fewer workers"):
+        pipeline.analyze(variant, ["embedding_fourier"], executor=Lost())
+
+
+def test_workers_know_the_shipped_instruments_only(variant: Variant) -> None:
+    with pytest.raises(BadParameter, match="instruments that ship"):
+        analyze(variant, workers=2)
+
+
+def test_parameters_of_what_others_need_are_refused(variant: Variant) -> None:
+    with pytest.raises(BadParameter, match="analyse neuron_clusters alone"):
+        analyze(variant, ["key_frequencies"], parameters={"neuron_clusters": {"threshold": 0.2}})

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from dash import Dash
 from dash.testing.application_runners import ThreadedRunner
 from dash.testing.browser import Browser
 from dash.testing.composite import DashComposite
+from planted import plant
 from selenium.webdriver.chrome.options import Options
-from workbench_page import Page
+from workbench_page import Own, Page
 
 from dashboard.server import create_app
 from data import Workspace
@@ -47,12 +49,18 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         download_path=downloads,
     ) as browser:
         browser.driver.implicitly_wait(0)
+        browser.driver.set_script_timeout(60)
         yield browser
 
 
 @contextmanager
 def _served(workspace: Path, port: int) -> Iterator[str]:
-    app = create_app(Workspace(workspace))
+    with _running(create_app(Workspace(workspace)), port) as url:
+        yield url
+
+
+@contextmanager
+def _running(app: Dash, port: int) -> Iterator[str]:
     app.server.extensions["tdw_jobs"].warm_up()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ThreadedRunner() as server:
@@ -73,6 +81,16 @@ def shipped_address(shipped_workspace: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def own(browser: Browser, tmp_path: Path) -> Iterator[Own]:
+    workspace = plant(tmp_path / "own")
+    for path in (workspace.variants()[0].path / "checkpoints").iterdir():
+        path.unlink()
+    app = create_app(workspace)
+    with _running(app, PORT + 2) as url, _fresh(browser, url) as page:
+        yield Own(page, workspace, app.server.extensions["tdw_jobs"])
+
+
+@pytest.fixture
 def page(browser: Browser, address: str) -> Iterator[Page]:
     """A page in a fresh state, which must end without errors in the console."""
     with _fresh(browser, address) as page:
@@ -90,6 +108,7 @@ def shipped_page(browser: Browser, shipped_address: str) -> Iterator[Page]:
 def _fresh(browser: Browser, address: str) -> Iterator[Page]:
     browser.driver.get_log("browser")
     page = Page(browser.driver, address)
+    page.resize(1440, 900)
     yield page
     errors = page.console_errors()
     while len(browser.driver.window_handles) > 1:
@@ -97,4 +116,4 @@ def _fresh(browser: Browser, address: str) -> Iterator[Page]:
         browser.driver.switch_to.window(browser.driver.window_handles[0])
     browser.driver.execute_script("try { localStorage.clear(); sessionStorage.clear() } catch (error) {}")
     browser.driver.get("about:blank")
-    assert errors == []
+    assert errors == [], errors

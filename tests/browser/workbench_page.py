@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
+
+from dashboard.jobs import JobManager
+from data import Workspace
+
+
+@dataclass(frozen=True)
+class Own:
+    """A page on a workspace that the test may change: the first run has lost its checkpoints."""
+
+    page: Page
+    workspace: Workspace
+    jobs: JobManager
+
 
 POINT = """
 const [view, place] = [arguments[0], arguments[3]];
@@ -38,6 +52,19 @@ class Page:
         if settle:
             self.settle()
         return self
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page exactly this room."""
+        room = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", room)
+
+    def later(self, script: str, *arguments: Any) -> Any:
+        """Run an asynchronous function body and return what it resolves to."""
+        wrapped = (
+            "const [given, done] = [[...arguments].slice(0, -1), arguments[arguments.length - 1]];"
+            f"(async () => {{ {script} }})().then(done, (error) => done({{error: String(error)}}))"
+        )
+        return self.driver.execute_async_script(wrapped, *arguments)
 
     def js(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
@@ -91,7 +118,9 @@ class Page:
             view,
         )
         self.until(
-            f"tdw.panels.settled() && document.querySelector('.panel[data-view={view}]').dataset.drawn"
+            "(tdw.panels.all().find(p => p.view === arguments[0]) || {visible: true}).visible"
+            f" && tdw.panels.settled() && document.querySelector('.panel[data-view={view}]').dataset.drawn",
+            view,
         )
 
     def click_point(self, view: str, x: float, y: float, shift: bool = False, place: str = "explore") -> None:

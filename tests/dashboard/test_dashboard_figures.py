@@ -12,9 +12,10 @@ import pytest
 import xarray as xr
 from flask import Flask
 
-from dashboard.figures import FigureService, Question
+from analyzers.registry import default_registry
+from dashboard.figures import FigureService, Question, explained
 from data import Workspace
-from data.errors import BadParameter, UnknownVariant
+from data.errors import BadParameter, MissingArtifact, UnknownVariant
 from renderers.catalog import Catalog, Parameter, View
 from renderers.service import ViewService
 
@@ -138,3 +139,22 @@ def test_a_forged_request_is_refused_in_words(figures, asked: dict[str, Any]) ->
 def test_an_unknown_variant_is_named(figures, samples_workspace) -> None:
     with pytest.raises(UnknownVariant, match=r"\.\./etc"):
         figures.figure(_question(samples_workspace, variant="../etc"))
+
+
+def test_what_is_too_slow_to_run_unasked_is_offered_by_name() -> None:
+    slow = [analyzer.name for analyzer in default_registry() if not analyzer.standard]
+    for name in slow:
+        said = explained(MissingArtifact("p23-s1", name), "a view")
+        assert (said["state"], said["action"], said["analyzers"]) == ("missing", "analyze", [name])
+        assert f"tdw analyze p23-s1 --analyzer {name}" in said["text"]
+    usual = explained(MissingArtifact("p23-s1", "turn", 200), "a view")
+    assert usual["analyzers"] == []
+    assert "epoch 200" in usual["text"]
+    assert "--analyzer" not in usual["text"]
+
+
+def test_an_unexpected_failure_is_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    said = explained(ZeroDivisionError("no such luck"), "broken")
+    assert (said["state"], said["action"]) == ("error", "retry")
+    assert "no such luck" in said["text"]
+    assert "broken" in caplog.text

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+from html import escape
 from pathlib import Path
 
 import pytest
+from dash import dcc, html
+from planted import plant
 
+from analyzers.pipeline import analyze
 from analyzers.registry import default_registry
 from analyzers.service import AnalyzerService
-from dashboard.detail import detail
-from dashboard.info import variant_info
-from dashboard.layout import page
+from dashboard.bundle import FOR_EVER
+from dashboard.detail import detail_html
+from dashboard.info import pulse, variant_info
+from dashboard.layout import document
+from dashboard.markup import html_of
+from dashboard.panels import needs_checkpoints
 from dashboard.paths import ASSETS
 from dashboard.security import require_permission
 from dashboard.server import create_app
@@ -29,7 +36,12 @@ def test_information_about_a_variant(samples_workspace: Path) -> None:
     assert info["variant"] == first.name
     assert info["error"] is None
     assert info["epochs"] == first.epochs
-    assert info["limits"] == {"neuron": [0, 23], "head": [0, 3], "frequency": [1, 11]}
+    assert info["limits"] == {
+        "neuron": [0, 23],
+        "head": [0, 3],
+        "frequency": [1, 11],
+        "pair": [0, 23 * 23 - 1],
+    }
     assert info["missing"] == []
     assert [event["name"] for event in info["events"]] == ["memorised", "onset", "steepest", "completion"]
     assert info["verdict"] == "turned"
@@ -63,7 +75,14 @@ def test_headers_and_content(samples_workspace: Path) -> None:
 def test_a_password_guards_every_path(samples_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TDW_PASSWORD", "tulip")
     client = create_app(samples_workspace).server.test_client()
-    for path in ("/", "/_dash-layout", "/_dash-dependencies", "/assets/workbench.css"):
+    for path in (
+        "/",
+        "/_dash-layout",
+        "/_dash-dependencies",
+        "/assets/workbench.css",
+        "/_info",
+        "/_bookmarks",
+    ):
         assert client.get(path).status_code == 401
         assert client.get(path, auth=("tdw", "rose")).status_code == 401
         assert client.get(path, auth=("tdw", "tulip")).status_code == 200
@@ -107,11 +126,120 @@ def test_another_host_needs_a_password_or_an_explicit_wish(monkeypatch: pytest.M
 
 
 def test_every_view_has_its_panel_and_its_detail() -> None:
-    shown = str(page(catalog()))
+    shown = document(catalog(), ("/own.js", "/plotly.js"))
     for view in catalog():
-        assert f"'data-view': '{view.name}'" in shown or f"data-view='{view.name}'" in shown
-        parts = str(detail(catalog(), view.name))
-        assert view.title in parts
+        assert f'data-view="{view.name}"' in shown
+        assert escape(view.title, quote=False) in detail_html(catalog(), view.name)
+    assert [shown.index(f'<script src="{path}"') for path in ("/own.js", "/plotly.js")] == sorted(
+        shown.index(f'<script src="{path}"') for path in ("/own.js", "/plotly.js")
+    )
+    assert shown.index('id="explore"') < shown.index("/own.js", shown.index("<body>"))
+
+
+def test_a_panel_says_whether_it_needs_checkpoints() -> None:
+    needed = {view.name: needs_checkpoints(view) for view in catalog()}
+    assert needed["loss_curves"] is False
+    assert needed["neuron_map"] is True
+    assert needed["accuracy"] is True
+
+
+def test_html_is_escaped_and_attributes_named_as_the_browser_names_them() -> None:
+    part = html.Div(
+        ["a < b", html.Label("x", htmlFor="y"), None, 3],
+        className="c",
+        hidden=True,
+        **{"data-t": 'say "hi"', "aria-label": None},
+    )
+    assert html_of(part) == (
+        '<div class="c" hidden data-t="say &quot;hi&quot;">a &lt; b<label for="y">x</label>3</div>'
+    )
+    with pytest.raises(TypeError, match="Store"):
+        html_of(dcc.Store(id="x"))
+
+
+def test_scripts_are_one_file_that_browsers_keep(samples_workspace: Path) -> None:
+    client = create_app(samples_workspace).server.test_client()
+    shown = client.get("/").get_data(as_text=True)
+    own = re.findall(r'<script src="(/_scripts/[^"]+)"', shown)
+    assert len(own) == 2
+    for path in own:
+        response = client.get(path)
+        assert (response.status_code, response.headers["Cache-Control"]) == (200, FOR_EVER)
+        assert response.mimetype == "text/javascript"
+    text = client.get(own[0]).get_data(as_text=True)
+    names = [path.name for path in sorted(ASSETS.glob("*.js")) if path.name != "theme-boot.js"]
+    assert all((ASSETS / name).read_text() in text for name in names)
+    assert text.startswith((ASSETS / "core.js").read_text())
+    assert client.get("/assets/workbench.css?m=1").headers["Cache-Control"] == FOR_EVER
+    assert client.get("/assets/workbench.css").headers["Cache-Control"] != FOR_EVER
+
+
+def test_information_and_pulse_by_route(samples_workspace: Path) -> None:
+    workspace = Workspace(samples_workspace)
+    client, name = create_app(samples_workspace).server.test_client(), workspace.variants()[0].name
+    info = client.get(f"/_info?variant={name}").get_json()
+    assert (info["variant"], info["running"]) == (name, [])
+    assert {card["label"] for card in info["cards"]} >= {"Final test loss", "Key frequencies"}
+    pulse = client.get(f"/_pulse?variant={name}").get_json()
+    assert pulse["variant"] == info["pulse"]
+    assert client.get("/_pulse?variant=../etc").get_json()["variant"] == ""
+
+
+def test_the_pulse_changes_with_checkpoints_and_results(tmp_path: Path) -> None:
+    workspace = plant(tmp_path / "planted")
+    variant = workspace.variants()[2]
+    seen = [pulse(workspace, AnalyzerService(), NAMES, variant.name)]
+    variant.save_checkpoint(variant.epochs[-1] + 7, variant.at(variant.epochs[-1]).weights)
+    seen.append(pulse(workspace, AnalyzerService(), NAMES, variant.name))
+    analyze(variant, ["turn"])
+    seen.append(pulse(workspace, AnalyzerService(), NAMES, variant.name))
+    assert len(set(seen)) == 3
+    assert pulse(workspace, AnalyzerService(), NAMES, variant.name) == seen[-1]
+
+
+def test_a_variant_without_checkpoints_is_described_by_its_history(tmp_path: Path) -> None:
+    workspace = plant(tmp_path / "planted")
+    variant = workspace.variants()[0]
+    for path in (variant.path / "checkpoints").iterdir():
+        path.unlink()
+    info = variant_info(workspace, AnalyzerService(), NAMES, variant.name)
+    assert (info["error"], info["epochs"], info["limits"], info["missing"]) == (None, [], {}, [])
+    assert info["verdict"] == "turned"
+    assert variant_info(workspace, AnalyzerService(), NAMES, None)["variant"] == workspace.variants()[1].name
+    client = create_app(workspace.path).server.test_client()
+    asked = {"view": "loss_curves", "variant": variant.name, "selection": {"epoch": None}, "params": {}}
+    answer = client.post("/_figure", json={**asked, "theme": "light", "density": "compact"}).get_json()
+    assert answer["state"] == "figure"
+
+
+def test_exports_by_route(samples_workspace: Path) -> None:
+    workspace = Workspace(samples_workspace)
+    variant = workspace.variants()[0]
+    client = create_app(samples_workspace).server.test_client()
+    query = f"variant={variant.name}&epoch={variant.epochs[-2]}&neuron=3&pair=5&neuron_map.unused=1"
+    table = client.get(f"/_export/neuron_map.csv?{query.rpartition('&')[0]}")
+    name = f"{variant.name}_neuron_map_epoch{variant.epochs[-2]}_neuron3.csv"
+    assert table.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+    lines = table.get_data(as_text=True).splitlines()
+    assert len(lines) == 23 * 23 + 1
+    expected = variant.at(variant.epochs[-2]).view("neuron_map", neuron=3).data()["activation"].values
+    column = lines[0].split(",").index("activation")
+    assert float(lines[-1].split(",")[column]) == pytest.approx(float(expected[-1, -1]), rel=1e-5)
+    assert "data" in client.get(f"/_export/loss_curves.json?variant={variant.name}").get_json()
+    page = client.get(f"/_export/loss_curves.html?variant={variant.name}&loss_curves.scale=linear")
+    assert page.mimetype == "text/html"
+    assert b"plotly" in page.data
+    for wrong in (f"neuron_map.csv?{query}", "loss_curves.exe?variant=x", "nothing.csv?variant=x"):
+        refused = client.get(f"/_export/{wrong}")
+        assert refused.status_code == 400
+        assert refused.data
+
+
+def test_the_detail_of_a_view_as_text(samples_workspace: Path) -> None:
+    client = create_app(samples_workspace).server.test_client()
+    assert "Formula" in client.get("/_detail/neuron_map").get_data(as_text=True)
+    unknown = client.get("/_detail/<script>alert(1)<%2Fscript>").get_data(as_text=True)
+    assert "<script>" not in unknown
 
 
 def test_assets_ask_nobody_else() -> None:
@@ -120,7 +248,3 @@ def test_assets_ask_nobody_else() -> None:
             r"(?:url\(|fetch\(|import\s*\(|src\s*=)\s*[\"']?(?:https?:)?//[^\s\"')]+", path.read_text()
         )
         assert loaded == [], path.name
-
-
-def test_the_shared_script_loads_before_the_others() -> None:
-    assert sorted(path.name for path in ASSETS.glob("*.js") if path.name != "theme-boot.js")[0] == "core.js"

@@ -277,7 +277,7 @@ def test_catalog_follows_the_disk_and_is_rebuilt(workspace: Workspace) -> None:
         3.0,
     )
     for damage in (lambda path: path.unlink(), lambda path: path.write_bytes(b"not a database" * 500)):
-        damage(workspace.catalog.path)
+        damage(workspace.database.file)
         assert workspace.catalog.refresh() == [entry]
     variant.save_checkpoint(5, {"embed.W_E": torch.zeros(1)})
     assert workspace.catalog.refresh()[0].epochs == (0, 5)

@@ -16,8 +16,11 @@ import numpy as np
 import xarray as xr
 from planted import planted_weights
 
+from analyzers.arrays import dataset_of
+from analyzers.instruments.parameter_pca import principal_components
 from analyzers.pipeline import analyze
 from analyzers.registry import default_registry
+from analyzers.resampling import centres, resampler
 from analyzers.service import AnalyzerService
 from data import Variant, Workspace
 from data.errors import BadParameter, MissingArtifact, UnknownEpoch
@@ -28,6 +31,7 @@ KEYS = (2, 5, 3)
 SPLITS = ["train", "test", "all"]
 SOURCES = ["a", "b", "="]
 GROUPS = ["all", "embedding", "attention", "mlp", "W_U"]
+GROUPS += ["W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out"]
 HEADS = 4
 
 
@@ -180,7 +184,9 @@ def neuron_clusters(variant: SyntheticVariant) -> xr.Dataset:
     )
 
 
-def neuron_map(variant: SyntheticVariant, epoch: int, neuron: int) -> xr.Dataset:
+def neuron_map(
+    variant: SyntheticVariant, epoch: int, neuron: int, resolution: int = 0, method: str = "bilinear"
+) -> xr.Dataset:
     if neuron >= variant.d_mlp:
         raise BadParameter(f"neuron {neuron} does not exist; there are neurons 0 to {variant.d_mlp - 1}.")
     p, k = variant.params["p"], int(_owners(variant)[neuron])
@@ -189,8 +195,11 @@ def neuron_map(variant: SyntheticVariant, epoch: int, neuron: int) -> xr.Dataset
     values = (
         np.maximum(wave + _rng(3, neuron, epoch).normal(0, 0.1, (p, p)), 0) if neuron else np.zeros((p, p))
     )
+    cells = min(resolution, p) or p
+    matrix, places = resampler(p, cells, method), centres(p, cells)
     return xr.Dataset(
-        {"activation": (("a", "b"), values.astype("float32"))}, coords={"a": range(p), "b": range(p)}
+        {"activation": (("a", "b"), (matrix @ values @ matrix.T).astype("float32"))},
+        coords={"a": places, "b": places},
     )
 
 
@@ -219,6 +228,7 @@ def attention_frequencies(variant: SyntheticVariant) -> xr.Dataset:
             "dominant_frequency": (dims, dominant),
             "dominant_fraction": (dims, top),
             "mean_attention": (dims, np.full(top.shape, 1 / 3, "float32")),
+            "variance": (dims, np.full(top.shape, 0.05, "float32")),
         },
         coords={"epoch": EPOCHS, "head": range(HEADS), "source": SOURCES, "freq": _freqs(variant)},
     )
@@ -280,18 +290,50 @@ def logits_summary(variant: SyntheticVariant) -> xr.Dataset:
 def parameter_pca(variant: SyntheticVariant) -> xr.Dataset:
     angle = np.pi * _progress()
     curves = np.stack([np.cos(angle * (1 + number / 2)) * 10 / (1 + number) for number in range(10)], axis=1)
-    projection = np.stack([curves * (1 + index / 5) for index in range(len(GROUPS))]).astype("float32")
-    ratio = np.tile(0.6 * 0.4 ** np.arange(10), (len(GROUPS), 1)).astype("float32")
+    curves[:, 1] += 4 * np.sin(3 * angle)  # a loop
+    moved = curves - curves.mean(axis=0)
+    points, share = principal_components(moved @ moved.T)
+    projection = np.stack([points * (1 + index / 5) for index in range(len(GROUPS))]).astype("float32")
+    ratio = np.tile(share, (len(GROUPS), 1)).astype("float32")
     steps = np.linalg.norm(np.diff(projection, axis=1), axis=2) / np.diff(EPOCHS)
     velocity = np.concatenate([np.full((len(GROUPS), 1), np.nan), steps], axis=1).astype("float32")
+    apart = projection[:, :, None].astype(float) - projection[:, None]
     return xr.Dataset(
         {
             "projection": (("group", "epoch", "component"), projection),
             "explained_variance_ratio": (("group", "component"), ratio),
             "velocity": (("group", "epoch"), velocity),
+            "distance": (("group", "epoch", "other_epoch"), np.linalg.norm(apart, axis=3)),
+            "parameters": ("group", np.full(len(GROUPS), 5000)),
         },
-        coords={"group": GROUPS, "epoch": EPOCHS, "component": np.arange(1, 11)},
+        coords={"group": GROUPS, "epoch": EPOCHS, "other_epoch": EPOCHS, "component": np.arange(1, 11)},
     )
+
+
+class _MadeUpPath:
+    """A run of which only the components are known."""
+
+    def artifact(self, name: str) -> xr.Dataset:
+        assert name == "parameter_pca"
+        return parameter_pca(SyntheticVariant())
+
+
+@cache
+def _of_path(name: str) -> xr.Dataset:
+    found = default_registry().get(name)
+    return dataset_of(found, found.compute(_MadeUpPath(), **found.parameters), {})
+
+
+def path_geometry(variant: SyntheticVariant) -> xr.Dataset:
+    return _of_path("path_geometry")
+
+
+def path_nulls(variant: SyntheticVariant) -> xr.Dataset:
+    return _of_path("path_nulls")
+
+
+def dmd(variant: SyntheticVariant) -> xr.Dataset:
+    return _of_path("dmd")
 
 
 def turn(variant: SyntheticVariant) -> xr.Dataset:
@@ -301,6 +343,27 @@ def turn(variant: SyntheticVariant) -> xr.Dataset:
         coords={"event": names},
         attrs={"verdict": "turned"},
     )
+
+
+def llc(variant: SyntheticVariant) -> xr.Dataset:
+    """The real schema: sampling takes too long to be done for every view."""
+    rng, count = _rng(11), len(EPOCHS)
+    value = 20.0 * np.exp(-(((np.log1p(EPOCHS) - 4) / 2) ** 2)) - 1.0
+    by_step = value[:, None] * np.array([0.9, 1.0, 1.3])
+    columns = {
+        "llc": ("epoch", value),
+        "llc_std": ("epoch", np.abs(rng.normal(0, 1, count))),
+        "llc_by_step": (("epoch", "step_size"), by_step),
+        "std_by_step": (("epoch", "step_size"), np.abs(rng.normal(0, 1, (count, 3)))),
+        "drift": ("epoch", rng.normal(0, 1, count)),
+        "acceptance": (("epoch", "step_size"), rng.uniform(0.4, 1, (count, 3))),
+        "distance": (("epoch", "step_size"), rng.uniform(4, 5, (count, 3))),
+        "lost": (("epoch", "step_size"), np.eye(count, 3)),
+        "loss": ("epoch", np.exp(-EPOCHS / 300)),
+        "loss_trace": (("epoch", "chain", "draw"), rng.uniform(0.1, 1, (count, 4, 50))),
+    }
+    places = {"epoch": EPOCHS, "step_size": [2e-5, 4e-5, 8e-5], "chain": np.arange(4), "draw": np.arange(50)}
+    return xr.Dataset(columns, coords=places)
 
 
 MAKERS: dict[str, Callable[..., xr.Dataset]] = {
@@ -315,6 +378,10 @@ MAKERS: dict[str, Callable[..., xr.Dataset]] = {
         singular_values,
         logits_summary,
         parameter_pca,
+        path_geometry,
+        path_nulls,
+        dmd,
         turn,
+        llc,
     )
 }

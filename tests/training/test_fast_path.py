@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -10,7 +12,7 @@ from training import fast_path
 from training.engine import Intervention, Interventions
 from training.families import modular_addition as family
 from training.fast_step import FastStep
-from training.transformer import Transformer
+from training.transformer import Transformer, init_weights
 
 CONFIG = family.TrainingConfig(dtype="float64")
 CASES = [(11, 0, "add", 0.3), (11, 7, "multiply", 0.6), (13, 1, "subtract", 0.5), (13, 2, "x2+xy+y2", 0.3)]
@@ -161,6 +163,31 @@ def test_order_of_neurons_does_not_matter():
     one, other = fast_path.forward_grid(weights, 11), fast_path.forward_grid(shuffled, 11)
     assert torch.allclose(one.logits, other.logits, rtol=0, atol=1e-11)
     assert torch.allclose(one.neurons[..., order], other.neurons, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("only", [None, *fast_path.BIASES])
+def test_biases_of_models_made_elsewhere(only):
+    """All biases at once, and each one alone: the others then have no part in the function."""
+    params = family.Params(p=7, seed=4)
+    shape = replace(family.transformer_config(params, CONFIG), biases=True, d_model=12, d_mlp=10)
+    generator = torch.Generator().manual_seed(0)
+    weights = {
+        name: 0.5 * torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+        for name, weight in init_weights(shape).items()
+    }
+    named = set(fast_path.BIASES)
+    assert named < set(weights)
+    kept = {name: weight for name, weight in weights.items() if name not in named or only in (None, name)}
+    full = {name: kept.get(name, torch.zeros_like(weight)) for name, weight in weights.items()}
+    logits, cache = Transformer(shape, full).run_with_cache(torch.from_numpy(family.tokens(params)))
+    grid = fast_path.forward_grid(kept, 7)
+    torch.testing.assert_close(grid.logits.flatten(0, 1), logits[:, -1], rtol=0, atol=1e-12)
+    neurons = cache["blocks.0.mlp.hook_post"][:, -1].reshape(7, 7, -1)
+    torch.testing.assert_close(grid.neurons, neurons, rtol=0, atol=1e-12)
+    torch.testing.assert_close(fast_path.neuron_map(kept, 7, 3), neurons[..., 3], rtol=0, atol=1e-12)
+    heads = [fast_path.head_output(kept, 7, grid.pattern, head) for head in range(shape.n_heads)]
+    written = cache["blocks.0.attn.hook_result"][:, -1].sum(1).reshape(7, 7, -1)
+    torch.testing.assert_close(sum(heads), written, rtol=0, atol=1e-12)
 
 
 def test_a_neuron_that_is_not_there():

@@ -62,8 +62,12 @@ def test_a_batch_of_eight_is_eight_single_runs(workspace, alone):
         assert one.error is None
         assert one.name == single.name
         assert agree(workspace, alone, one.name)
-        assert workspace[one.name].provenance["batch"] == {"variants": 8}
-        assert alone[one.name].provenance["batch"] == {"variants": 1}
+    batches = [workspace[one.name].provenance["batch"] for one in together]
+    assert [batch["variants"] for batch in batches] == [8] * 8
+    assert [batch["seat"] for batch in batches] == list(range(8))
+    assert len({batch["members"] for batch in batches}) == 1
+    assert {alone[one.name].provenance["batch"]["variants"] for one in together} == {1}
+    assert all("batch_changes" not in workspace[one.name].provenance for one in together)
 
 
 def test_float32_losses_of_a_batch_agree_for_thirty_epochs(workspace, alone):
@@ -126,6 +130,16 @@ def test_a_batch_is_made_smaller_when_variants_are_finished(workspace, monkeypat
     monkeypatch.setattr(run_module, "make_engine", counting)
     group(workspace, [job(seed, epochs=epochs) for seed, epochs in enumerate((5, 40, 12, 7, 40))])
     assert sizes == [5, 3, 2]
+    changes = [
+        workspace[f"p11-s{seed}-d598-dm16-h2-dh8-mlp32-float64"].provenance.get("batch_changes")
+        for seed in range(5)
+    ]
+    assert changes[0] is changes[3] is None
+    assert [(change["from_epoch"], change["variants"], change["seat"]) for change in changes[4]] == [
+        (7, 3, 2),
+        (12, 2, 1),
+    ]
+    assert changes[1][0]["members"] == changes[2][0]["members"] == changes[4][0]["members"]
 
 
 def test_a_group_that_was_killed_goes_on(workspace, alone):

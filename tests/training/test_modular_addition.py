@@ -147,9 +147,9 @@ def test_params_and_config_survive_json():
     ("values", "what", "remedy"),
     [
         ({"p": 12}, "p=12", "11 and 13"),
-        ({"p": 2}, "p=2", "3 to 1009"),
-        ({"p": 1013}, "p=1013", "3 to 1009"),
-        ({"p": -7}, "p=-7", "3 to 1009"),
+        ({"p": 1}, "p=1", "2 to 1009"),
+        ({"p": 1013}, "p=1013", "2 to 1009"),
+        ({"p": -7}, "p=-7", "2 to 1009"),
         ({"p": 11.0}, "p=11.0", "whole number"),
         ({"p": True}, "p=True", "whole number"),
         ({"seed": -1}, "seed=-1", "from 0"),
@@ -199,3 +199,34 @@ def test_unknown_family_lists_what_there_is():
     assert [family.name for family in families()] == ["modular_addition"]
     with pytest.raises(BadParameter, match=r"'modular_subtraction'.*modular_addition"):
         get_family("modular_subtraction")
+
+
+def test_the_kind_of_split_is_part_of_a_variant_only_where_it_differs():
+    plain, shuffled = Params(p=11, seed=1), Params(p=11, seed=1, split="shuffle")
+    unknown = Params(p=11, seed=1, split="unknown")
+    assert "split" not in record(plain).params
+    assert record(shuffled).params == {**record(plain).params, "split": "shuffle"}
+    assert record(unknown).params == {"p": 11, "seed": 1, "operation": "add", "split": "unknown"}
+    assert [record(one).name for one in (plain, shuffled, unknown)] == [
+        "p11-s1-d598",
+        "p11-s1-d598-shuffle",
+        "p11-s1-unknown",
+    ]
+    for one in (plain, shuffled, unknown):
+        assert make_params(record(one).params) == one
+    train, test = split(shuffled)
+    assert sorted([*train, *test]) == list(range(121))
+    assert len(train) == len(split(plain)[0])
+    assert set(train) != set(split(plain)[0])
+    assert [len(rows) for rows in split(unknown)] == [0, 0]
+    with pytest.raises(BadParameter, match="split='half' is not known; choose one of: randperm, shuffle"):
+        Params(p=11, seed=1, split="half")
+
+
+def test_an_imported_variant_is_another_one_than_that_trained_here():
+    params = Params(p=11, seed=1)
+    imported = record(params, TrainingConfig(imported="0123456789abcdef"))
+    assert "imported" not in record(params).config
+    assert imported.identity != record(params).identity
+    assert imported.name == "p11-s1-d598-i01234567"
+    assert make_config(imported.config).imported == "0123456789abcdef"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -36,7 +38,7 @@ def test_copies_are_variants_of_their_own_with_histories_only(workspace):
         assert copy.history.sizes["epoch"] == 21
         assert copy.parent["epoch"] == 0
         assert copy.parent["change"] == {"perturb": 1e-4, "perturb_seed": number}
-        assert copy.provenance["batch"] == {"variants": 4}
+        assert copy.provenance["batch"]["variants"] == 4
         for name, weight in copy.at(0).weights.items():
             moved = (weight - start[name]).norm() / start[name].norm()
             assert moved.item() == pytest.approx(1e-4, rel=0.05), name
@@ -86,6 +88,16 @@ def test_where_losses_part():
     assert first_difference([base, base, base * [1, 1.02, 1, 1]]) == 1
     assert first_difference([base, base[:2]]) is None
     assert first_difference([base]) is None
+
+
+def test_thinned_histories_are_compared_where_both_have_epochs(workspace):
+    epochs = np.arange(100)
+    for name, slope, kept in (("one", 0.0, epochs % 2 == 0), ("other", 1e-3, epochs % 3 == 0)):
+        variant = workspace.create_variant(replace(ROOT, name=name))
+        loss = 4.0 * (1 + slope * np.maximum(epochs - 20, 0))
+        variant.save_history({"epoch": epochs[kept], "train_loss": loss[kept], "test_loss": loss[kept]})
+    found = summary(workspace.variants(), AnalyzerService())
+    assert found["test_loss_parts"] == 30  # 1 % at 30, which is in both
 
 
 def test_overlap_of_sets():

@@ -6,6 +6,7 @@ Row ``n`` of the data is ``a = n // p``, ``b = n % p``; token ``p`` is ``=``.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -43,25 +44,32 @@ OPERATIONS: dict[str, Callable[[IntArray, IntArray], IntArray]] = {
     "x2+xy+y2": lambda a, b: a * a + a * b + b * b,
 }
 _OPERATION_IN_NAME = {"subtract": "subtract", "multiply": "multiply", "x2+xy+y2": "x2xyy2"}
+SPLITS = ("randperm", "shuffle", "unknown")
 
 
 @dataclass(frozen=True)
 class Params:
-    """What a variant is asked to learn, and from which data; ``BadParameter`` when that cannot be."""
+    """What a variant is asked to learn, and from which data; ``BadParameter`` when that cannot be.
+
+    split: how ``data_seed`` orders the pairs, of which the first ``frac_train`` are trained on: "randperm" by
+    torch, "shuffle" by Python's random module; "unknown" for an imported variant whose split is not known
+    (``data_seed`` and ``frac_train`` then mean nothing). The default is left out of what is stored.
+    """
 
     p: int
     seed: int
     data_seed: int = 598
     frac_train: float = 0.3
     operation: str = "add"
+    split: str = "randperm"
 
     def __post_init__(self) -> None:
         self.validate()
 
     def validate(self) -> None:
         _check_int("p", self.p)
-        if not 3 <= self.p <= MAX_P:
-            raise BadParameter(f"p={self.p} is out of range; choose a prime from 3 to {MAX_P}, such as 113")
+        if not 2 <= self.p <= MAX_P:
+            raise BadParameter(f"p={self.p} is out of range; choose a prime from 2 to {MAX_P}, such as 113")
         if not _is_prime(self.p):
             raise BadParameter(f"p={self.p} is not prime; the nearest primes are {_nearest_primes(self.p)}")
         for name, seed in (("seed", self.seed), ("data_seed", self.data_seed)):
@@ -81,6 +89,8 @@ class Params:
                 f"frac_train={self.frac_train} leaves {n_train} of the {rows} pairs of p={self.p} to train; "
                 "choose one that leaves at least one pair to train and one to test on"
             )
+        if self.split not in SPLITS:
+            raise BadParameter(f"split={self.split!r} is not known; choose one of: {', '.join(SPLITS)}")
         if self.operation not in OPERATIONS:
             raise BadParameter(
                 f"operation={self.operation!r} is not known; choose one of: {', '.join(OPERATIONS)}"
@@ -92,8 +102,9 @@ class TrainingConfig:
     """Model sizes and AdamW settings. Raises ``BadParameter`` when they cannot be used.
 
     lr_schedule, wd_schedule: how ``lr`` and ``weight_decay`` change over the run; None: not at all.
-    intervention: a frequency gain while training (made by a fork). What is None is left out of the stored
-    configuration, so that it does not take part in the identity.
+    intervention: a frequency gain while training (made by a fork). imported: a digest of the weights of a
+    variant that was trained elsewhere. What is None is left out of the stored configuration, so that it does
+    not take part in the identity.
     """
 
     lr: float = 1e-3
@@ -108,6 +119,7 @@ class TrainingConfig:
     lr_schedule: Schedule | None = None
     wd_schedule: Schedule | None = None
     intervention: FrequencyGain | None = None
+    imported: str | None = None
 
     def __post_init__(self) -> None:
         self.validate()
@@ -211,11 +223,14 @@ def variant_name(params: Params, config: TrainingConfig | None = None) -> str:
     """Readable name: ``p113-s999-d598`` and one suffix for everything that differs from the defaults."""
     config = config or TrainingConfig()
     default = TrainingConfig()
-    parts = [f"p{params.p}", f"s{params.seed}", f"d{params.data_seed}"]
-    if params.frac_train != 0.3:
+    known = params.split != "unknown"
+    parts = [f"p{params.p}", f"s{params.seed}", *([f"d{params.data_seed}"] if known else [])]
+    if known and params.frac_train != 0.3:
         parts.append(f"f{params.frac_train!r}")
     if params.operation != "add":
         parts.append(_OPERATION_IN_NAME[params.operation])
+    if params.split != "randperm":
+        parts.append(params.split)
     prefixes = {
         "lr": "lr",
         "weight_decay": "wd",
@@ -237,6 +252,8 @@ def variant_name(params: Params, config: TrainingConfig | None = None) -> str:
     ):
         if part is not None:
             parts.append(prefix + part.name)
+    if config.imported is not None:
+        parts.append(f"i{config.imported[:8]}")
     return "-".join(parts)
 
 
@@ -249,8 +266,15 @@ def record(params: Params, config: TrainingConfig | None = None) -> VariantRecor
         part = stored_config.pop(name)
         if part is not None:
             stored_config[name] = part.to_json()
+    if config.imported is None:
+        del stored_config["imported"]
+    stored_params = asdict(params)
+    if params.split == "randperm":
+        del stored_params["split"]
+    if params.split == "unknown":
+        del stored_params["data_seed"], stored_params["frac_train"]
     return VariantRecord(
-        family=NAME, name=variant_name(params, config), params=asdict(params), config=stored_config
+        family=NAME, name=variant_name(params, config), params=stored_params, config=stored_config
     )
 
 
@@ -260,10 +284,24 @@ def n_train_rows(p: int, frac_train: float) -> int:
 
 
 def split(params: Params) -> tuple[IntArray, IntArray]:
-    """Rows ``n = a * p + b`` of the training and of the test set, in the order of the seeded permutation."""
-    order = torch.randperm(params.p**2, generator=torch.Generator().manual_seed(params.data_seed)).numpy()
+    """Rows ``n = a * p + b`` of the training and of the test set, in the order of the seeded permutation.
+
+    Both are empty where the split is not known.
+    """
+    if params.split == "unknown":
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    order = ordered_rows(params.p, params.data_seed, params.split)
     n_train = n_train_rows(params.p, params.frac_train)
     return order[:n_train].copy(), order[n_train:].copy()
+
+
+def ordered_rows(p: int, data_seed: int, split: str = "randperm") -> IntArray:
+    """All rows in the order that the seed gives them, by torch ("randperm") or Python ("shuffle")."""
+    if split == "shuffle":
+        rows = list(range(p**2))
+        random.Random(data_seed).shuffle(rows)
+        return np.array(rows, dtype=np.int64)
+    return torch.randperm(p**2, generator=torch.Generator().manual_seed(data_seed)).numpy()
 
 
 def labels(params: Params) -> IntArray:
@@ -314,6 +352,12 @@ def make_step(
     interventions: Interventions | None = None,
 ) -> FastStep:
     """Losses and gradients of variants of one shape; by Triton kernels on CUDA when they can be used."""
+    for one in params:
+        if one.split == "unknown":
+            raise BadParameter(
+                "the train/test split of this variant is not known, so it cannot be trained; import it again"
+                " with the split's seed and fraction if you know them"
+            )
     kind = FastStep
     if has_kernels(weights["unembed.W_U"].device):
         from training.fused_step import FusedStep
@@ -366,7 +410,7 @@ def _is_prime(n: int) -> bool:
 
 
 def _nearest_primes(n: int) -> str:
-    below = next((m for m in range(n - 1, 2, -1) if _is_prime(m)), None)
+    below = next((m for m in range(n - 1, 1, -1) if _is_prime(m)), None)
     above = next(m for m in range(n + 1, 2 * n + 3) if _is_prime(m))
     return " and ".join(str(m) for m in (below, above) if m is not None and m <= MAX_P)
 
@@ -380,7 +424,7 @@ FAMILY = Family(
     init_weights=init_weights,
     shape=shape,
     make_step=make_step,
-    kernel_path="fast_path",
+    kernel_path="fast_path-2",
     default_epochs=25_000,
     interventions=interventions,
 )

@@ -1,0 +1,1 @@
+"""The summary of a run: scalars out of everything that the instruments found, with their definitions."""

@@ -1,0 +1,88 @@
+/* Analysis: what is missing, starting a job, its progress, joining one that another tab began. */
+(function (tdw) {
+  "use strict";
+  const PAGE = Math.random().toString(36).slice(2) + Date.now().toString(36);
+  let cancelled = false;
+  let reported = 0;
+  const looked = new Set(); // variants whose running jobs this page has asked about
+
+  const isRunning = () => document.getElementById("job").classList.contains("is-running");
+
+  /* `analyzers`: only these, for what is too slow to be run unasked; [] is everything that is missing. */
+  function start(analyzers) {
+    const { variant } = tdw.selection.get();
+    if (!tdw.controls || !tdw.selection.known() || isRunning()) return;
+    tdw.send("work", { data: { variant, analyzers, page: PAGE, at: Date.now() } });
+  }
+
+  function status() {
+    const info = tdw.selection.info();
+    const home = document.getElementById("artifact-status");
+    if (!home || !info) return;
+    const button = document.getElementById("analyze");
+    const usable = !info.error && info.epochs.length > 0;
+    button.disabled = !usable;
+    const missing = info.missing || [];
+    button.textContent = missing.length ? "Analyze" : "Check again";
+    button.classList.toggle("is-primary", missing.length > 0);
+    if (info.error) return home.replaceChildren();
+    const names = missing.map((name) => name.replaceAll("_", " "));
+    const listed = names.length > 4 ? `${names.slice(0, 3).join(", ")} and ${names.length - 3} more` : names.join(", ");
+    const word = (info.stale || []).length ? "Out of date or not computed yet" : "Not computed yet";
+    const text = !usable ? "No checkpoints: nothing to compute from." : missing.length ? `${word}: ${listed}.` : "All results are up to date.";
+    home.replaceChildren(tdw.el("p", { title: names.join(", ") }, tdw.el("span", { class: "dot " + (missing.length ? "is-missing" : "is-good") }), text));
+  }
+
+  /* A job that another tab, or this page before it was loaded again, has begun: show its progress here too.
+   * Only when a variant is first seen: a later look could begin again what was just cancelled. */
+  function join() {
+    const info = tdw.selection.info();
+    if (!tdw.controls || !info || info.error || looked.has(info.variant)) return;
+    looked.add(info.variant);
+    if ((info.running || []).length && !isRunning()) start(info.running[0]);
+  }
+
+  /* A job that dies leaves no result; dash then only returns to idle. Say so. */
+  function follow() {
+    const job = document.getElementById("job");
+    let running = false;
+    new MutationObserver(() => {
+      const now = isRunning();
+      if (running && !now) {
+        const before = reported;
+        setTimeout(() => {
+          if (reported === before && !cancelled) tdw.notices.show("error", "The analysis stopped without a result: it was cancelled in another tab, or its process died. What it had finished is kept; start it again to continue.");
+          if (reported === before) tdw.selection.refresh();
+          cancelled = false;
+        }, 1500);
+      }
+      running = now;
+    }).observe(job, { attributes: true, attributeFilter: ["class"] });
+    document.getElementById("cancel").addEventListener("click", () => {
+      cancelled = true;
+      tdw.notices.show("info", "Analysis cancelled. What it had finished is kept.");
+    });
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest && event.target.closest("[data-action]");
+    if (!button) return;
+    if (button.dataset.action === "retry") tdw.panels.retry(button.closest(".panel"));
+    if (button.dataset.action === "analyze") start((button.dataset.analyzers || "").split(" ").filter(Boolean));
+  });
+  tdw.on("controls", () => {
+    follow();
+    status();
+    join();
+  });
+  tdw.on("job", (result) => {
+    if (!result) return;
+    reported += 1;
+    tdw.notices.show(result.kind, result.text);
+    tdw.selection.refresh();
+  });
+  tdw.on("info", () => {
+    status();
+    join();
+  });
+})((window.tdw = window.tdw || {}));
