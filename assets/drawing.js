@@ -9,6 +9,7 @@
   const LABELS = { analyze: "Analyze", retry: "Try again" };
   const GL = new Set(["scatter3d", "surface", "mesh3d", "scattergl", "splom", "parcoords", "isosurface", "volume", "cone", "streamtube"]);
   const MOST_GL = 4; // browsers drop the oldest drawing context of a page that has more than a few
+  const CAMERA = 300; // milliseconds until a 3-D plot has been drawn for the first time
   const plots = new Map();
 
   const slot = (panel) => panel.el.querySelector(".panel-slot");
@@ -71,6 +72,7 @@
       resized.observe(slot(panel));
     }
     tdw.cursors.place(panel);
+    if (panel.usesGl) setTimeout(() => tdw.cursors.place(panel), CAMERA); // once it has a camera
     tdw.emit("drawn", panel, gd);
   }
 

@@ -32,7 +32,6 @@ from analyzers.registry import default_registry
 from data import Variant, Workspace
 from training.families import modular_addition
 
-
 BUDGET_SECONDS, BUDGET_BYTES = 5.0, 500_000
 
 
@@ -78,7 +77,7 @@ def measure(p: int, checkpoints: int, also: list[str], workers: int) -> dict[str
             sizes[name] = path.stat().st_size
         shared = _shared(Path(folder) / "shared", p, checkpoints, workers) if workers > 1 else None
     scope = {found.name: found.scope for found in registry}
-    each = {
+    each: dict[str, dict[str, Any]] = {
         name: {
             "scope": scope[name],
             "seconds": report.seconds[name] / report.computed[name],
@@ -86,9 +85,7 @@ def measure(p: int, checkpoints: int, also: list[str], workers: int) -> dict[str
         }
         for name in sizes
     }
-    own = sum(
-        one["seconds"] for name, one in each.items() if scope[name] == "checkpoint" and name in standard
-    )
+    own = sum(each[name]["seconds"] for name in standard if scope[name] == "checkpoint")
     features = {name: spent / checkpoints for name, spent in report.features.items()}
     return {
         "p": p,
@@ -131,8 +128,9 @@ def show(figures: dict[str, Any]) -> None:
         for name, one in sorted(rows, key=lambda row: -row[1]["seconds"]):
             print(f"  {name:28}{1e3 * one['seconds']:17.1f}{one['bytes']:24,.0f}")
     print(
-        f"\nstandard, per checkpoint: {figures['standard_seconds_per_checkpoint']:.2f} s of {BUDGET_SECONDS:g},"
-        f" {figures['standard_bytes_per_checkpoint'] / 1e3:,.0f} kB of {BUDGET_BYTES / 1e3:,.0f};"
+        f"\nstandard, per checkpoint: {figures['standard_seconds_per_checkpoint']:.2f} s of"
+        f" {BUDGET_SECONDS:g}, {figures['standard_bytes_per_checkpoint'] / 1e3:,.0f} kB of"
+        f" {BUDGET_BYTES / 1e3:,.0f};"
         f" everything with files: {figures['all_seconds_with_files']:.1f} s"
     )
     for name, spent in (figures["with_workers"] or {}).items():

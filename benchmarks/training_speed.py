@@ -255,14 +255,14 @@ def kernel_shapes(p: int, device: torch.device, variants: int) -> None:
             show(f"cross-entropy {block} rows", call, held)
         d_seen, d_sum = torch.empty_like(tables.seen), step._d_kept.new_empty(variants, p, step._d_read)
         written = step._slopes, d_seen, d_sum
+        rows_of, others, counts = step._groups
+        read = step._d_kept, step._post, rows_of, others, counts, tables.alpha, tables.seen
         for block in (2, 4, 8, 16):
-            call = functools.partial(
-                kernels.unmix, step._d_kept, step._post, *step._groups, tables.alpha, tables.seen, *written,
-                block_rows=block,
-            )  # fmt: skip
+            call = functools.partial(kernels.unmix, *read, *written, block_rows=block)
             show(f"unmix {block} rows", call, variants)
         d_score = tables.alpha.new_empty(variants, tables.alpha.shape[1], 2 * p)
-        show("d_score", lambda: kernels.d_score(tables.alpha, step._slopes, *step._groups, d_score), variants)
+        scored = tables.alpha, step._slopes, rows_of, others, counts, d_score
+        show("d_score", lambda: kernels.d_score(*scored), variants)
         rows = grid.flatten(1, 2)
         w_out_u = (step.weights["blocks.0.mlp.W_out"] @ tables.w_read[..., step.d_mlp :])[:held]
         logits, hidden = rows[..., step.d_mlp :], rows[..., : step.d_mlp]
@@ -318,7 +318,9 @@ def sweep(device: torch.device, epochs: int) -> None:
             call()
             compute += statistics.median(timed(call, device) for _ in range(3)) / 50
         variant = workspace.variants()[0]
-        history = {name: np.zeros(SWEEP_EPOCHS + 1) for name in variant.history.variables}
+        history: dict[str, Any] = {
+            str(name): np.zeros(SWEEP_EPOCHS + 1) for name in variant.history.variables
+        }
         history["epoch"] = np.arange(SWEEP_EPOCHS + 1)
         weights, state = variant.at(0).weights, variant.load_optimizer(variant.optimizer_epochs[-1])
         writes = {

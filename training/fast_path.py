@@ -11,9 +11,10 @@ keys and values depend on one token each. With ``x_a = W_E[a] + W_pos[0]``, ``x_
 
 This is the same function as the three-token transformer (``training.transformer``), not an approximation.
 
-Models made elsewhere may have biases (``BIASES``, each where the mapping has it): b_Q is added to x_= W_Q, b_K
-moves the three scores of an input alike and so changes nothing, b_V to every value (attention sums to one, so
-that it adds b_V W_O), b_O to resid_mid, b_in inside the relu, b_out to the residual stream, b_U to the logits.
+Models made elsewhere may have biases (``BIASES``, each where the mapping has it): b_Q is added to x_= W_Q,
+b_V to every value (attention sums to one, so that it adds b_V W_O), b_O to resid_mid, b_in inside the relu,
+b_out to the residual stream, b_U to the logits; b_K moves the three scores of an input alike, which changes
+nothing.
 
 The functions here are pure: a mapping of weights (names as in ``training.transformer``, any float dtype, any
 device) goes in, new tensors come out. The training step on the same factorisation is ``training.fast_step``.

@@ -131,13 +131,13 @@ def fork_variant(
         )
     chosen = same_device(variant, device)
     tf32 = bool(variant.provenance.get("tf32", False))
-    record = _record(variant, at, change, epochs)
+    record = fork_record(variant, at, change, epochs)
     if record.name in variant.workspace:
         variant.workspace.create_variant(record)  # raises, saying what is there
     plan = variant.provenance.get("plan", {})
     keep = Keep(
         epochs,
-        tuple(_checkpoints(checkpoints, at, epochs)),
+        tuple(fork_checkpoints(checkpoints, at, epochs)),
         checkpoint_dtype or plan.get("checkpoint_dtype", "float32"),
         state_every,
     )
@@ -157,7 +157,7 @@ def fork_variant(
     return variant.workspace[record.name]
 
 
-def _record(variant: Variant, at: int, change: Change, epochs: int) -> VariantRecord:
+def fork_record(variant: Variant, at: int, change: Change, epochs: int) -> VariantRecord:
     """What identifies the fork; ``BadParameter`` for a change that cannot be made."""
     family = get_family(variant.family)
     given = change.to_json()
@@ -181,7 +181,8 @@ def _record(variant: Variant, at: int, change: Change, epochs: int) -> VariantRe
     return replace(plain, name=name, parent=parent)
 
 
-def _checkpoints(checkpoints: str | Sequence[int] | None, at: int, epochs: int) -> list[int]:
+def fork_checkpoints(checkpoints: str | Sequence[int] | None, at: int, epochs: int) -> list[int]:
+    """The epochs that a fork keeps; see ``fork_variant``."""
     if checkpoints is None:
         powers = [at + 2**i for i in range((epochs - at).bit_length())]
         wanted = [*powers, *range(0, epochs, DEFAULT_EVERY)]

@@ -98,11 +98,15 @@ def test_missing_artifacts_then_analyze_with_progress_cancel_and_result(
     page.until("!document.getElementById('job').classList.contains('is-running')")
     page.until("document.getElementById('notices').innerText.includes('cancelled')")
 
-    page.click("#analyze")
-    page.until("tdw.selection.info().missing.length === 0 && tdw.panels.settled()", timeout=60)
-    assert page.js(f"return document.querySelector('{panel}').dataset.state") == "figure"
-    assert "results computed" in page.text("#notices")
-    assert page.text("#analyze") == "Check again"
+    idle = "!tdw.selection.info().running.length"
+    page.until(f"document.querySelector('{panel} [data-action=analyze]') && {idle}")
+    page.js(f"document.querySelector('{panel} [data-action=analyze]').dataset.analyzers = 'logits_summary'")
+    page.click(f"{panel} [data-action=analyze]")
+    page.until(
+        f"document.querySelector('{panel}').dataset.state === 'figure' && tdw.panels.settled()", timeout=60
+    )
+    page.until("document.getElementById('notices').innerText.includes('results computed')")
+    assert "logits summary" not in page.text("#artifact-status")
 
 
 def test_the_browser_reads_payloads_as_python_does(page: Page) -> None:

@@ -52,3 +52,25 @@ def test_from_the_loss_to_a_neuron_and_back_in_time(shipped_page: Page, shipped_
         expected = neuron_map(variant.at(epoch).weights, 113, int(ids[200])).numpy()
         figure = np.array(page.figure("neuron_map")["z"], dtype=float)
         np.testing.assert_allclose(figure, expected, atol=2e-3 * expected.max())
+
+
+def test_the_selected_epoch_is_marked_on_a_trajectory_in_space(shipped_page: Page) -> None:
+    page = shipped_page
+    page.open(f"/?variant={SHIPPED}&epoch=0")
+    page.show("parameter_pca_3d")
+    rings = []
+    for epoch in (0, 10600):
+        page.js("tdw.selection.set({epoch: arguments[0]}, 'push')", epoch)
+        ring = ".panel[data-view=parameter_pca_3d] .cursor.is-ring"
+        page.until(f"(document.querySelector('{ring}') || {{dataset: {{}}}}).dataset.value === '{epoch}'")
+        rings += [one for one in page.cursors("epoch") if one["view"] == "parameter_pca_3d"]
+    assert [one["kind"] for one in rings] == ["cursor is-ring of-epoch"] * 2
+    assert [one["value"] for one in rings] == [0, 10600]
+    places = page.js("""
+        const gd = tdw.drawing.plot(tdw.panels.all().find(p => p.view === 'parameter_pca_3d'));
+        const ring = gd.querySelector('.cursor.is-ring').getBoundingClientRect();
+        const box = gd.getBoundingClientRect();
+        return [ring.left - box.left, ring.top - box.top, box.width, box.height];
+    """)
+    assert 0 < places[0] < places[2]
+    assert 0 < places[1] < places[3]

@@ -35,8 +35,9 @@ CURSORS = """
 return tdw.panels.all().filter(one => one.visible).map(one => one.el).flatMap(panel =>
   [...panel.querySelectorAll(`.cursor[data-field="${arguments[0]}"]`)].map(one => {
     const gd = panel.querySelector('.js-plotly-plot'), xa = gd._fullLayout.xaxis;
-    const at = one.getBoundingClientRect().left - gd.getBoundingClientRect().left - xa._offset;
-    return {view: panel.dataset.view, kind: one.className, value: Number(one.dataset.value), x: xa.p2d(at)};
+    const at = one.getBoundingClientRect().left - gd.getBoundingClientRect().left - (xa ? xa._offset : 0);
+    const x = xa && xa.p2d ? xa.p2d(at) : null;
+    return {view: panel.dataset.view, kind: one.className, value: Number(one.dataset.value), x};
   }));
 """
 

@@ -1,0 +1,38 @@
+"""Jobs on a cluster: a Celery queue on Redis. `celery -A dashboard.work.queue worker` on every machine.
+
+Only the id of a job travels; what it is and how it goes is in its row. The machines share the workspace folder
+and, by `TDW_DATABASE_URL`, the database. Importing this module needs `REDIS_URL` and the extra `cluster`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from celery import Celery
+
+from data.job_files import JobFiles
+
+app = Celery("tdw", broker=os.environ["REDIS_URL"], backend=os.environ["REDIS_URL"])
+app.conf.update(
+    task_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+)
+
+
+@app.task(name="tdw.run_job")
+def run_job(workspace: str, ident: str) -> None:
+    """Do one job in a process of its own, which goes on when this worker is killed."""
+    with JobFiles(Path(workspace), ident).log.open("ab") as log:
+        command = [sys.executable, "-m", "dashboard.work.run", workspace, ident]
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+
+def enqueue(workspace: Path, ident: str) -> None:
+    """Let a worker take the job."""
+    run_job.delay(str(workspace.resolve()), ident)
