@@ -1,7 +1,7 @@
 """Jobs on a cluster: a Celery queue on Redis. `celery -A dashboard.work.queue worker` on every machine.
 
-Only the id of a job travels; what it is and how it goes is in its row. The machines share the workspace folder
-and, by `TDW_DATABASE_URL`, the database. Importing this module needs `REDIS_URL` and the extra `cluster`.
+Only the id of a job travels; what it is and how it goes is in its row. The machines share the workspace
+folder and, by `TDW_DATABASE_URL`, the database. Importing this needs `REDIS_URL` and the extra `cluster`.
 """
 
 from __future__ import annotations
