@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +17,8 @@ from rich.table import Table
 from data.errors import BadParameter, CorruptFile, UnknownVariant, WorkbenchError
 
 if TYPE_CHECKING:
-    from analyzers.pipeline import Report
+    from analyzers.pipeline import Progress as AnalysisProgress
+    from analyzers.pipeline import Report as AnalysisReport
     from data import Variant, Workspace
     from training.densify import Densified
     from training.interventions import FrequencyGain
@@ -80,8 +80,8 @@ def serve(
     if first:
         added = opened.add_samples()
         out.print(f"Made {path} from {len(added)} sample variants: {', '.join(added)}.")
-        for name in added:
-            _analyze(opened[name], None)
+        if added:
+            _do(opened, {"kind": "analyze", "variants": added})
     serve_dashboard(path, host=host, port=port, open_browser=open_browser, insecure=insecure)
 
 
@@ -115,8 +115,7 @@ def train(
 ) -> None:
     """Train one variant (or replicates of it) and keep its checkpoints."""
     from training.families import get_family
-    from training.replicates import DEFAULT_PERTURBATION, train_replicates
-    from training.run import train_variant
+    from training.replicates import DEFAULT_PERTURBATION
 
     config = {"lr": lr, "weight_decay": weight_decay, "lr_schedule": lr_schedule, "wd_schedule": wd_schedule}
     config |= _settings(setting, taken=config)
@@ -127,20 +126,22 @@ def train(
     if replicates is not None:
         found = get_family(family)
         root = found.record(found.make_params(params), found.make_config(config))
-        with _bars() as (show, _):
-            outcomes = train_replicates(
-                made,
-                root,
-                replicates,
-                DEFAULT_PERTURBATION if perturb is None else perturb,
-                epochs,
-                checkpoints or (),
-                device,
-                tf32,
-                resume,
-                show,
-                out.print,
-            )
+        outcomes = _do(
+            made,
+            {
+                "kind": "replicates",
+                "family": family,
+                "params": params,
+                "config": config,
+                "copies": replicates,
+                "perturb": DEFAULT_PERTURBATION if perturb is None else perturb,
+                "epochs": epochs,
+                "checkpoints": checkpoints,
+                "device": device,
+                "tf32": tf32,
+                "go_on": resume,
+            },
+        )
         failed = [outcome for outcome in outcomes if outcome.error]
         out.print(f"Trained {len(outcomes) - len(failed)} of {replicates} replicates of {root.name}.")
         _report_replicates(made, root.name)
@@ -148,22 +149,20 @@ def train(
             causes = "; ".join(str(outcome.error) for outcome in failed)
             raise WorkbenchError(f"{len(failed)} of {len(outcomes)} replicates failed: {causes}")
         return
-    with _bars() as (show, _):
-        variant = train_variant(
-            made,
-            family,
-            params,
-            config,
-            epochs=epochs,
-            checkpoints=checkpoints,
-            device=device,
-            on_progress=show,
-            resume=resume,
-            checkpoint_dtype=checkpoint_dtype,
-            state_every=state_every,
-            tf32=tf32,
-        )
-    _report_run(variant)
+    order = {
+        "kind": "train",
+        "family": family,
+        "params": params,
+        "config": config,
+        "epochs": epochs,
+        "checkpoints": checkpoints,
+        "checkpoint_dtype": checkpoint_dtype,
+        "state_every": state_every,
+        "device": device,
+        "tf32": tf32,
+        "go_on": resume,
+    }
+    _report_run(_do(made, order))
 
 
 @app.command()
@@ -176,12 +175,11 @@ def resume(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Go on with a run that was stopped, or train it for longer; bit-exact on the same device."""
-    from training.run import recorded_epochs, resume_variant
+    from training.run import recorded_epochs
 
-    variant = _workspace(workspace)[name]
-    before = max(recorded_epochs(variant) - 1, 0)
-    with _bars() as (show, _):
-        variant = resume_variant(variant, epochs, device, show)
+    opened = _workspace(workspace)
+    before = max(recorded_epochs(opened[name]) - 1, 0)
+    variant = _do(opened, {"kind": "resume", "variant": name, "epochs": epochs, "device": device})
     if recorded_epochs(variant) - 1 == before:
         out.print(
             f"{name} is complete: it was trained to epoch {before:,}. Give --epochs to train it longer."
@@ -224,12 +222,12 @@ def fork(
     workspace: WorkspaceOption = None,
 ) -> None:
     """Train another run from an epoch of a stored one, with something changed (or nothing)."""
-    from training.forks import Change, fork_variant
+    from training.forks import Change
     from training.replay import trained_to
     from training.schedules import Schedule
 
-    parent = _workspace(workspace)[name]
-    end = trained_to(parent) if epochs is None else epochs
+    opened = _workspace(workspace)
+    end = trained_to(opened[name]) if epochs is None else epochs
     change = Change(
         lr=lr,
         lr_schedule=None if lr_schedule is None else Schedule.parse(lr_schedule),
@@ -249,20 +247,18 @@ def fork(
         ),
         end_intervention=no_gain,
     )
-    with _bars() as (show, show_replay):
-        variant = fork_variant(
-            parent,
-            at,
-            change,
-            epochs,
-            checkpoints,
-            device,
-            show,
-            on_replay=show_replay,
-            on_note=out.print,
-            checkpoint_dtype=checkpoint_dtype,
-            state_every=state_every,
-        )
+    order = {
+        "kind": "fork",
+        "variant": name,
+        "at": at,
+        "change": change.to_json(),
+        "epochs": epochs,
+        "checkpoints": checkpoints,
+        "checkpoint_dtype": checkpoint_dtype,
+        "state_every": state_every,
+        "device": device,
+    }
+    variant = _do(opened, order)
     changed = change.name.replace("-", ", ") or "nothing"
     out.print(f"Forked {name} at epoch {at:,}; changed: {changed}.")
     _report_run(variant)
@@ -282,13 +278,12 @@ def checkpoints(
     as_json: JsonOption = False,
 ) -> None:
     """List the saved epochs of a variant, or add some that were not saved."""
-    from training.densify import densify
-
     variant = _workspace(workspace)[name]
     added: dict[str, Any] = {}
     if add is not None:
-        with _bars() as (_, show):
-            done = densify(variant, add, device, force, show)
+        order = {"kind": "densify", "variant": name, "epochs": add, "device": device, "force": force}
+        done = _do(variant.workspace, order)
+        variant = variant.workspace[name]
         added = {"densified": done.to_json()}
         if not as_json:
             _report_densified(name, done)
@@ -336,7 +331,7 @@ def sweep(
     as_json: JsonOption = False,
 ) -> None:
     """Train a grid or a list of variants; what is complete is left alone, so it can be run again."""
-    from training.sweeps import dask_executor, expand_grid, read_sweep, run_sweep, sweep_jobs
+    from training.sweeps import expand_grid, read_sweep
 
     if (file is None) == (not grid):
         raise BadParameter("Give a YAML file or --grid (repeatable), e.g. --grid p=97,113 --grid seed=0:8.")
@@ -359,35 +354,24 @@ def sweep(
     if unknown:
         raise BadParameter(f"the sweep {file} has no option {unknown[0]!r}; there is: {', '.join(given)}")
     options |= {name: value for name, value in given.items() if value is not None}
-    making = ("epochs", "checkpoints", "checkpoint_dtype", "state_every")
     common = _settings(setting, taken={})
-    jobs = sweep_jobs(
-        options.pop("family", "modular_addition"),
-        [{**common, **one} for one in asked],
-        **{name: options.pop(name) for name in making if name in options},
-    )
+    order = {"kind": "sweep", "variants": [{**common, **one} for one in asked], "workers": None, **options}
     made = _workspace(workspace, create=True)
-    address = options.pop("dask", None)
-
-    def told(done: int, batches: int, failed: Sequence[str]) -> None:
-        if not as_json:
-            out.print(f"Batch {done} of {batches} ended" + (f"; {len(failed)} failed." if failed else "."))
-
-    with nullcontext() if address is None else dask_executor(address) as executor:
-        report = run_sweep(made, jobs, executor, on_batch=told, **options)
+    report = _do(made, order, quiet=as_json)
+    count = len(report.trained) + len(report.complete) + len(report.failed)
     if as_json:
         print(json.dumps(asdict(report), indent=2))
     else:
         for note in report.notes:
             out.print(note)
         out.print(
-            f"{len(jobs)} variants in {made.path}: {len(report.trained)} trained now,"
+            f"{count} variants in {made.path}: {len(report.trained)} trained now,"
             f" {len(report.complete)} complete before, {len(report.failed)} failed."
         )
     if report.failed:
         for name, cause in report.failed.items():
             err.print(f"{name}: {cause}")
-        raise WorkbenchError(f"{len(report.failed)} of {len(jobs)} variants failed; they are listed above.")
+        raise WorkbenchError(f"{len(report.failed)} of {count} variants failed; they are listed above.")
 
 
 @app.command()
@@ -478,11 +462,12 @@ def analyze(
     opened = _workspace(workspace)
     if (name is None) != all_variants:
         raise BadParameter("Give the name of one variant, or --all.")
-    chosen = opened.variants() if name is None else [opened[name]]
+    chosen = [variant.name for variant in opened.variants()] if name is None else [name]
     names = [part.strip() for given in analyzer or () for part in given.split(",") if part.strip()] or None
-    failures = 0
-    for variant in chosen:
-        failures += len(_analyze(variant, names, workers).failures)
+    if not chosen:
+        raise UnknownVariant(f"{opened.path} has no variants yet; `tdw train` makes one.")
+    reports = _do(opened, {"kind": "analyze", "variants": chosen, "analyzers": names, "workers": workers})
+    failures = sum(len(report.failures) for report in reports)
     if failures:
         raise WorkbenchError(f"{failures} results could not be computed; they are listed above.")
 
@@ -578,6 +563,115 @@ def import_(
     out.print(f"Next: tdw analyze {report.variant} --workspace {made.path}")
 
 
+jobs_app = typer.Typer(rich_markup_mode=None, help="What trains or analyses, and what did.")
+app.add_typer(jobs_app, name="jobs")
+JobArgument = Annotated[str, typer.Argument(help="The id of the job, from `tdw jobs`.")]
+
+
+@jobs_app.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Not only the newest 20.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the jobs, the newest first, whoever started them."""
+    from data.database.jobs import JobStore
+
+    if context.invoked_subcommand is not None:
+        return
+    opened = _workspace(workspace)
+    found = JobStore(opened.database).history(None if everything else 20)
+    if as_json:
+        print(json.dumps([job.to_json() for job in found], indent=2))
+        return
+    table = _table("id", "state", "done", "title", "says")
+    for job in found:
+        share = f"{100 * job.done / job.total:.0f} %" if job.total else "-"
+        state = "stopping" if job.cancelling and job.active else job.state
+        table.add_row(job.id, state, share, job.title, job.message)
+    out.print(table)
+    running = sum(job.active for job in found)
+    out.print(f"{len(found)} jobs in {opened.path}, {running} of them active.")
+
+
+@jobs_app.command(name="cancel")
+def jobs_cancel(ident: JobArgument, workspace: WorkspaceOption = None) -> None:
+    """Ask a job to stop, keeping what it has finished."""
+    from data.database.jobs import JobStore
+
+    job = JobStore(_workspace(workspace).database).cancel(ident)
+    if job.active:
+        out.print(f"Asked {ident} ({job.title}) to stop; it does so at its next report.")
+    else:
+        out.print(f"{ident} ({job.title}) is {job.state}. {job.message}")
+
+
+@jobs_app.command(name="resume")
+def jobs_resume(
+    ident: JobArgument,
+    background: Annotated[bool, typer.Option("--background", help="Start it and do not wait.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Go on with a job that failed, was cancelled or was interrupted."""
+    from dashboard.work.here import finish_here
+    from dashboard.work.launch import launch, requeue
+
+    opened = _workspace(workspace)
+    job, new = requeue(opened, ident)
+    if not new:
+        raise WorkbenchError(f"The job {job.id} does this already ({job.title}, {job.state}).")
+    if background:
+        launch(opened, job)
+        out.print(f"Goes on in the background: {job.title}.")
+        return
+    with _progress() as bar:
+        finish_here(opened, job, _Bars(bar))
+    out.print(f"Done: {job.title}.")
+
+
+@jobs_app.command(name="log")
+def jobs_log(ident: JobArgument, workspace: WorkspaceOption = None) -> None:
+    """Print the end of a job's log."""
+    from data.job_files import JobFiles
+
+    print(JobFiles(_workspace(workspace).path, ident).read_log(), end="")
+
+
+@app.command()
+def doctor(
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index again from the disk.")] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for damage, leftovers and drift; nothing that a person made is ever deleted."""
+    from data import doctor as clinic
+
+    opened = _workspace(workspace)
+    done: list[str] = []
+    if rebuild:
+        done.append(f"Made the index again from the disk: {len(opened.catalog.rebuild())} variants.")
+    found = clinic.examine(opened)
+    if repair and found:
+        done += clinic.repair(opened, found)
+        found = clinic.examine(opened)
+    if as_json:
+        rows = [{**asdict(finding), "path": finding.path and str(finding.path)} for finding in found]
+        print(json.dumps({"done": done, "findings": rows}, indent=2))
+    else:
+        for sentence in done:
+            out.print(sentence)
+        for finding in found:
+            out.print(f"{finding.subject}: {finding.problem} Remedy: {finding.remedy}")
+        if not found:
+            out.print(f"{opened.path} is in order: {len(opened.names())} variants.")
+    if found:
+        mendable = sum(bool(finding.mend) for finding in found)
+        how = f"; `tdw doctor --repair` mends {mendable} of them" if mendable and not repair else ""
+        raise WorkbenchError(f"{len(found)} things are wrong in {opened.path}{how}.")
+
+
 @app.command()
 def delete(
     name: Annotated[str, typer.Argument(help="The variant to delete, with all its files.")],
@@ -611,41 +705,52 @@ def _workspace(path: Path | None, create: bool = False) -> Workspace:
     return Workspace(default_path() if create and path is None else path, create=create)
 
 
-def _analyze(variant: Variant, names: list[str] | None, workers: int = 1) -> Report:
-    from analyzers import pipeline
+def _do(workspace: Workspace, order: Mapping[str, Any], quiet: bool = False) -> Any:
+    """Do an order here, as a job that the dashboard shows, and return what it made."""
+    from dashboard.work.here import do_here
+    from dashboard.work.orders import parse
 
     with _progress() as bar:
-        task = bar.add_task(f"analysing {variant.name}", total=None, note="")
-
-        def show(state: pipeline.Progress) -> None:
-            bar.update(task, total=state.total, completed=state.done, note=state.analyzer)
-
-        report = pipeline.analyze(variant, names, on_progress=show, workers=workers)
-    for failure in report.failures:
-        err.print(f"{variant.name}: {failure}")
-    out.print(f"{variant.name}: {report}")
-    return report
+        return do_here(workspace, parse(order), _Bars(bar, quiet))
 
 
-@contextmanager
-def _bars() -> Iterator[tuple[Callable[[TrainingProgress], None], Callable[[int, int], None]]]:
-    """Progress bars, each shown from its first report on; yields what training and a replay report to."""
-    with _progress() as bar:
-        training = bar.add_task("training", total=None, note="", visible=False)
-        replaying = bar.add_task("replaying", total=None, note="", visible=False)
+class _Bars:
+    """Progress bars, each shown from its first report on; quiet: nothing on stdout."""
 
-        def show(state: TrainingProgress) -> None:
-            losses = f"train {state.train_loss:.3g}, test {state.test_loss:.3g}"
-            note = f"epoch {state.epoch:,}, {losses}, {state.epochs_per_second:,.0f} epochs/s"
-            if state.variants > 1:
-                note += f", {state.variants} variants"
-            bar.update(training, total=state.epochs, completed=state.epoch, note=note, visible=True)
+    def __init__(self, bar: Progress, quiet: bool = False) -> None:
+        self._bar, self._quiet = bar, quiet
+        self._tasks: dict[str, Any] = {}
 
-        def show_replay(epoch: int, last: int) -> None:
-            note, shown = f"epoch {epoch:,}", epoch < last
-            bar.update(replaying, total=last, completed=epoch, note=note, visible=shown)
+    def trained(self, state: TrainingProgress) -> None:
+        losses = f"train {state.train_loss:.3g}, test {state.test_loss:.3g}"
+        note = f"epoch {state.epoch:,}, {losses}, {state.epochs_per_second:,.0f} epochs/s"
+        if state.variants > 1:
+            note += f", {state.variants} variants"
+        self._show("training", state.epoch, state.epochs, note)
 
-        yield show, show_replay
+    def replayed(self, epoch: int, last: int) -> None:
+        self._show("replaying", epoch, last, f"epoch {epoch:,}", visible=epoch < last)
+
+    def analysed(self, state: AnalysisProgress) -> None:
+        self._show(f"analysing {state.variant}", state.done, state.total, state.analyzer)
+
+    def reported(self, variant: str, report: AnalysisReport) -> None:
+        for failure in report.failures:
+            err.print(f"{variant}: {failure}")
+        out.print(f"{variant}: {report}")
+        self._show(f"analysing {variant}", 1, 1, "", visible=False)
+
+    def batch(self, done: int, batches: int, failed: Sequence[str]) -> None:
+        self.note(f"Batch {done} of {batches} ended" + (f"; {len(failed)} failed." if failed else "."))
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            out.print(text)
+
+    def _show(self, what: str, done: int, total: int, note: str, visible: bool = True) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=None, note="")
+        self._bar.update(self._tasks[what], total=total, completed=done, note=note, visible=visible)
 
 
 def _report_run(variant: Variant) -> None:

@@ -160,9 +160,31 @@ class AnalyzerService:
             "trained_epochs": int(history["epoch"][-1]) if history.sizes["epoch"] else None,
             **losses,
             **self._accuracies(variant),
-            "turn": self._turn(variant),
+            "turn": self.turn(variant),
             **self._key_frequencies(variant),
             **self._metrics(variant),
+        }
+
+    def turn(self, variant: Variant) -> dict[str, Any]:
+        """The `turn` of `summary` alone, from little more than the history."""
+        try:
+            found = self.read(variant, "turn")
+        except MissingArtifact:
+            found = None
+        if found is None or found.attrs["stale"]:
+            instrument = self.registry.get("turn")
+            found = dataset_of(
+                instrument, instrument.compute(Run(variant, lambda name: self.read(variant, name))), {}
+            )
+        intervals = {
+            event: [_plain(found[bound].sel(event=event).item()) for bound in ("lower", "upper")]
+            for event in EVENTS
+        }
+        return {
+            "verdict": found.attrs["verdict"],
+            "reason": found.attrs["reason"],
+            "confidence": _plain(found["confidence"].item()),
+            **{event: None if interval[1] is None else interval for event, interval in intervals.items()},
         }
 
     # --- private -----------------------------------------------------------------------------------------
@@ -194,27 +216,6 @@ class AnalyzerService:
         return {
             f"{split}_accuracy": None if found is None else _plain(found["accuracy"].sel(split=split).item())
             for split in ("train", "test")
-        }
-
-    def _turn(self, variant: Variant) -> dict[str, Any]:
-        try:
-            found = self.read(variant, "turn")
-        except MissingArtifact:
-            found = None
-        if found is None or found.attrs["stale"]:
-            instrument = self.registry.get("turn")
-            found = dataset_of(
-                instrument, instrument.compute(Run(variant, lambda name: self.read(variant, name))), {}
-            )
-        intervals = {
-            event: [_plain(found[bound].sel(event=event).item()) for bound in ("lower", "upper")]
-            for event in EVENTS
-        }
-        return {
-            "verdict": found.attrs["verdict"],
-            "reason": found.attrs["reason"],
-            "confidence": _plain(found["confidence"].item()),
-            **{event: None if interval[1] is None else interval for event, interval in intervals.items()},
         }
 
     def _key_frequencies(self, variant: Variant) -> dict[str, Any]:

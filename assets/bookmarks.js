@@ -63,7 +63,7 @@
     if (parts) parts.items.replaceChildren(...list.slice().reverse().map(item));
   }
 
-  tdw.on("controls", () => {
+  tdw.on("boot", () => {
     build();
     load();
   });

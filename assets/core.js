@@ -1,7 +1,7 @@
 /* Shared by every other script of the page: events, DOM building, number formats, questions to the server.
  * The server joins these files into one (dashboard/bundle.py), this one first.
- * Events: "boot" once all scripts have run, "controls" once Dash has made the sidebar, "panel" for each new panel,
- * "info" when a variant is known, "selection" (state, changed fields, how) at every change, "theme", "order". */
+ * Events: "boot" once all scripts have run, "jobs" once Dash is there, "panel" for each new panel,
+ * "info" when a variant is known, "about" when what is said of it is, "selection" (state, changed fields, how) at every change, "theme", "order". */
 (function (tdw) {
   "use strict";
   const listeners = new Map();
@@ -54,19 +54,6 @@
   };
   tdw.post = (path, body) => tdw.fetch(path, { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
 
-  /* Dash's part of the page starts later than the rest: what is sent to it before waits. */
-  const unsent = [];
-  tdw.controls = false;
-  tdw.send = function (id, props) {
-    if (tdw.controls) window.dash_clientside.set_props(id, props);
-    else unsent.push([id, props]);
-  };
-  tdw.startControls = function () {
-    tdw.controls = true;
-    for (const [id, props] of unsent.splice(0)) window.dash_clientside.set_props(id, props);
-    tdw.emit("controls");
-  };
-
   /* Runs `task` once per animation frame however often it is asked for. */
   tdw.framed = function (task) {
     let waiting = false;
@@ -99,7 +86,7 @@
 
   tdw.isTyping = function (target) {
     if (!target || !target.closest) return false;
-    return target.isContentEditable || Boolean(target.closest("input:not([type=range]), textarea, select, [role=listbox], [role=combobox], .dash-dropdown-content"));
+    return target.isContentEditable || Boolean(target.closest("input:not([type=range]), textarea, select, [role=listbox], [role=combobox]"));
   };
 
   queueMicrotask(() => tdw.emit("boot"));

@@ -9,32 +9,16 @@
     " ": () => tdw.scrubber.toggle(),
     n: () => tdw.selection.step("neuron", 1),
     N: () => tdw.selection.step("neuron", -1),
-    // on release, so that the slash itself is not typed into the search box
-    "/": () => document.addEventListener("keyup", openPicker, { once: true }),
+    "/": () => {
+      tdw.sidebar.collapse(false);
+      tdw.picker.open();
+    },
     b: () => {
       tdw.sidebar.collapse(false);
       document.getElementById("bookmark-name").focus();
     },
     "?": () => help(true),
   };
-
-  function openPicker() {
-    tdw.sidebar.collapse(false);
-    const picker = document.getElementById("variant-picker");
-    const control = picker && (picker.matches("button, input") ? picker : picker.querySelector("button, input, [tabindex]"));
-    if (!control) return;
-    control.focus();
-    if (control.getAttribute("aria-expanded") !== "true") control.click();
-    searchFirst(Date.now() + 400);
-  }
-
-  /* The opened list focuses its current entry a little later; what is typed belongs in the search box. */
-  function searchFirst(until) {
-    const box = document.querySelector(".dash-dropdown-search");
-    if (box && box.value) return;
-    if (box && document.activeElement !== box) box.focus();
-    if (Date.now() < until) requestAnimationFrame(() => searchFirst(until));
-  }
 
   function help(open) {
     const dialog = document.getElementById("key-help");
@@ -58,7 +42,7 @@
 
   document.addEventListener("keydown", (event) => {
     const act = KEYS[event.key];
-    if (!act || !tdw.controls || event.ctrlKey || event.metaKey || event.altKey || tdw.isTyping(event.target)) return;
+    if (!act || event.ctrlKey || event.metaKey || event.altKey || tdw.isTyping(event.target)) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.key === " " && event.target.closest("button, a, summary")) return;
     event.preventDefault();

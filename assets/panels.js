@@ -29,12 +29,18 @@
       marks: words(data.marks),
       checkpoints: data.checkpoints === "needed",
       defaults: JSON.parse(data.parameters),
-      asked: null, answered: null, questions: 0,
+      asked: null, answered: null, questions: 0, built: false,
     };
     panels.set(el, panel);
+    for (const observer of [onScreen, nearby, reachable]) observer.observe(el);
+  }
+
+  /* Title bar, menu and room for the figure, once the panel comes near the screen. */
+  function build(panel) {
+    if (panel.built) return;
+    panel.built = true;
     tdw.frame.build(panel);
     tdw.emit("panel", panel);
-    for (const observer of [onScreen, nearby, reachable]) observer.observe(el);
   }
 
   function observer(margin, seen) {
@@ -47,12 +53,17 @@
   }
   const onScreen = observer("0px", (panel, isIn) => {
     panel.visible = isIn;
-    if (isIn) tdw.cursors.place(panel);
+    if (isIn) {
+      build(panel);
+      tdw.cursors.place(panel);
+    }
     ask(panel);
   });
   const nearby = observer("320px 0px", (panel, isIn) => {
     panel.near = isIn;
-    if (isIn) prepare();
+    if (!isIn) return;
+    build(panel);
+    prepare();
   });
   const reachable = observer("1800px 0px", (panel, isIn) => {
     panel.reachable = isIn;
@@ -263,6 +274,6 @@
 
   tdw.panels = {
     retry, askAll, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
-    absence, drawn: settled, settled: () => tdw.controls && tdw.selection.settled() && settled(),
+    absence, drawn: settled, settled: () => tdw.jobs.ready() && tdw.selection.settled() && settled(),
   };
 })((window.tdw = window.tdw || {}));

@@ -185,7 +185,7 @@
     if (next !== undefined) go(next, "push");
   }
 
-  tdw.on("controls", () => {
+  tdw.on("boot", () => {
     build(document.getElementById("scrubber"));
     showRun();
   });

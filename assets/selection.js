@@ -124,7 +124,10 @@
   function wantInfo() {
     const mine = ++questions;
     const asked = state.variant;
-    tdw.fetch("/_info" + (asked === null ? "" : "?variant=" + encodeURIComponent(asked))).then(
+    const path = "/_info" + (asked === null ? "" : "?variant=" + encodeURIComponent(asked));
+    const early = window.tdwEarly;
+    window.tdwEarly = null;
+    (early && early.path === path ? early.answer : tdw.fetch(path)).then(
       (answer) => mine === questions && receive(answer),
       () => mine === questions && tdw.notices.show("error", "The server cannot be reached. Is it still running?", [{ label: "Try again", act: wantInfo }]));
   }
@@ -233,16 +236,4 @@
     isSelectable: (field) => field === "variant" || NUMBERS.includes(field),
   };
   tdw.on("boot", wantInfo);
-
-  const nothing = (act) => (...given) => {
-    act(...given);
-    return window.dash_clientside.no_update;
-  };
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    tdw: {
-      ready: nothing(() => tdw.startControls()),
-      pick: nothing((value) => value && info && value !== state.variant && set({ variant: value }, "push")),
-      finished: nothing((result) => tdw.emit("job", result)),
-    },
-  });
 })((window.tdw = window.tdw || {}));

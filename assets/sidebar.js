@@ -26,7 +26,7 @@
 
   root.dataset.sidebar = tdw.recall("sidebar", "open") === "closed" ? "closed" : "open";
 
-  tdw.on("controls", () => {
+  tdw.on("boot", () => {
     collapse(root.dataset.sidebar === "closed");
     document.getElementById("sidebar-toggle").addEventListener("click", () => collapse(root.dataset.sidebar !== "closed"));
     const handle = document.getElementById("sidebar-resize");

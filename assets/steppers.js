@@ -55,7 +55,7 @@
     }
   }
 
-  tdw.on("controls", () => {
+  tdw.on("boot", () => {
     const home = document.getElementById("steppers");
     for (const field of Object.keys(FIELDS)) build(home, field);
     show();

@@ -55,7 +55,7 @@
   tdw.on("boot", () => {
     for (const group of groups()) setGroup(group, tdw.recall("density." + group.id, "") || density());
   });
-  tdw.on("controls", () => {
+  tdw.on("boot", () => {
     press(all("theme"), "theme", theme());
     press(all("density"), "density", density());
   });

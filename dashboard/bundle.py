@@ -13,7 +13,7 @@ import plotly
 from flask import Flask, Response, request
 
 FIRST = "core.js"
-ALONE = "theme-boot.js"
+ALONE = "first.js"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -26,7 +26,7 @@ class Bundle:
 
     @classmethod
     def of(cls, folder: Path) -> Bundle:
-        """Read the folder's scripts (without theme-boot.js, which runs by itself before the first paint)."""
+        """Read the folder's scripts (without first.js, which runs by itself before the first paint)."""
         paths = sorted(
             (path for path in folder.glob("*.js") if path.name != ALONE),
             key=lambda path: (path.name != FIRST, path.name),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dash import ClientsideFunction, Dash, Input, Output
 
-from dashboard.jobs import analyze_job
+from dashboard.jobs import analysis_order
 
 POLL_MS = 400
 
@@ -16,12 +16,6 @@ POLL_MS = 400
 def register(app: Dash) -> None:
     """Connect the page of `dashboard.layout.page`."""
     app.clientside_callback(ClientsideFunction("tdw", "ready"), Output("sink", "data"), Input("boot", "id"))
-    app.clientside_callback(
-        ClientsideFunction("tdw", "pick"),
-        Output("sink", "data", allow_duplicate=True),
-        Input("variant-picker", "value"),
-        prevent_initial_call=True,
-    )
     app.callback(
         Output("result", "data"),
         Input("work", "data"),
@@ -32,7 +26,7 @@ def register(app: Dash) -> None:
         cancel=[Input("cancel", "n_clicks")],
         progress=[Output("job-bar", "value"), Output("job-bar", "max"), Output("job-text", "children")],
         progress_default=["0", "1", "Starting"],
-    )(analyze_job)
+    )(analysis_order)
     app.clientside_callback(
         ClientsideFunction("tdw", "finished"),
         Output("sink", "data", allow_duplicate=True),

@@ -1,4 +1,7 @@
-"""The run in a few numbers, for the top of the page. A number that is not there yet has no card."""
+"""The run in a few numbers and the rules of its classification, for the top of the page.
+
+A number that is not there yet has no card.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ from typing import Any
 from data import Variant
 
 Card = dict[str, str]
+RULE = "rule: "
+# label of the card -> (metric of the run's summary, format, note)
+FROM_SUMMARY = {
+    "Largest test loss": ("largest test loss", "{:.3g}", ""),
+    "Restricted loss": ("restricted loss (sum_directions), final", "{:.2g}", "key frequencies alone"),
+    "Excluded loss": ("excluded loss (sum_directions), final", "{:.3g}", "without them"),
+    "Logits as waves": ("logits as waves (double_centred), final", "{:.1%}", "of the variance"),
+    "Dimensions of W_E": ("participation ratio of W_E (singular values), final", "{:.1f}", "participation"),
+    "Weight norm": ("weight norm, final", "{:.3g}", "at the end"),
+}
 
 
 def cards(variant: Variant, summary: Mapping[str, Any]) -> list[Card]:
@@ -17,6 +30,23 @@ def cards(variant: Variant, summary: Mapping[str, Any]) -> list[Card]:
         *_losses(summary),
         *_accuracies(summary),
         *_frequencies(variant, summary),
+        *_metrics(summary["metrics"] or {}),
+    ]
+
+
+def rules(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rules of the classification: name, what was compared, its value, the answer, whether it decided."""
+    decided = {one.removeprefix("not ") for one in summary["classification_rules"] or []}
+    return [
+        {
+            "name": name.removeprefix(RULE),
+            "says": metric["definition"],
+            "value": metric["value"],
+            "answer": metric["text"],
+            "decided": name.removeprefix(RULE) in decided,
+        }
+        for name, metric in (summary["metrics"] or {}).items()
+        if name.startswith(RULE)
     ]
 
 
@@ -64,3 +94,12 @@ def _frequencies(variant: Variant, summary: Mapping[str, Any]) -> Iterator[Card]
     if live:
         meaning = "Neurons that follow one frequency, of those that are active, at the last checkpoint."
         yield _card("Assigned neurons", f"{assigned / live:.0%}", f"{assigned} of {live} live", meaning)
+
+
+def _metrics(metrics: Mapping[str, Any]) -> Iterator[Card]:
+    for label, (name, form, note) in FROM_SUMMARY.items():
+        metric = metrics.get(name)
+        if metric and metric["value"] is not None:
+            meaning = metric["definition"]
+            meaning = meaning[:1].upper() + meaning[1:]
+            yield _card(label, form.format(metric["value"]), note or metric["text"], meaning)

@@ -1,11 +1,12 @@
-"""What the page needs to know about a variant before it can draw anything of it."""
+"""What the page needs to know about a variant before it can draw anything, and what can wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from dashboard.cards import cards
+from analyzers.summary.classification import LABELS
+from dashboard.cards import cards, rules
 from data import Variant, Workspace
 from data.errors import WorkbenchError
 from data.files import digest
@@ -26,28 +27,26 @@ class Results(Protocol):
 
     def status(self, variant: Any) -> Sequence[Any]: ...
 
+    def turn(self, variant: Any) -> dict[str, Any]: ...
+
     def summary(self, variant: Any) -> dict[str, Any]: ...
 
 
 def variant_info(
-    workspace: Workspace,
-    results: Results,
-    analyzers: Iterable[str],
-    name: str | None,
-    running: Callable[[str], list[list[str]]] = lambda variant: [],
+    workspace: Workspace, results: Results, analyzers: Iterable[str], name: str | None
 ) -> dict[str, Any]:
-    """All about one variant (the first one for None), JSON-ready.
+    """What is needed before the first figure of a variant (the first one for None), JSON-ready.
 
-    For a name that does not exist, or a variant that cannot be read, `error` is a sentence and `variants`
-    says what there is; the other fields are then absent. A variant without checkpoints has no `epochs` and no
-    `limits`; its history can be looked at. `running(variant)`: the sets of analyzers at work on it.
+    It costs a few small files; `about` has what takes longer. For a name that does not exist, or a variant
+    that cannot be read, `error` is a sentence and `variants` says what there is; the other fields are then
+    absent. A variant without checkpoints has no `epochs` and no `limits`; its history can be looked at.
     """
     variants = workspace.variants()
     answer: dict[str, Any] = {
         "requested": name,
         "variant": None,
         "error": None,
-        "variants": [_option(v) for v in variants],
+        "variants": options(variants),
     }
     try:
         if name is None and not variants:
@@ -56,10 +55,45 @@ def variant_info(
                 "tdw train modular_addition --p 59 --seed 1 --epochs 2000"
             )
         variant = workspace[name] if name is not None else _first(variants)
-        about = _about(variant, results, list(analyzers))
-        return {**answer, **about, "running": running(variant.name)}
+        return {**answer, **_needed(variant, results, list(analyzers))}
     except WorkbenchError as error:
         return {**answer, "error": str(error)}
+
+
+def about(
+    workspace: Workspace,
+    results: Results,
+    name: str,
+    running: Callable[[str], list[list[str]]] = lambda variant: [],
+) -> dict[str, Any]:
+    """What the page shows of a variant beside its figures, JSON-ready; {} if it cannot be read.
+
+    The numbers of the run, its classification with the rules that decided, which results are missing or out
+    of date, what is being computed (`running(variant)`: the sets of analyzers), and the kind of every run.
+    """
+    try:
+        variant = workspace[name]
+        summary = results.summary(variant)
+        states = results.status(variant) if variant.epochs else []
+    except WorkbenchError:
+        return {}
+    return {
+        "variant": variant.name,
+        "cards": cards(variant, summary),
+        "classification": summary["classification"],
+        "rules": rules(summary),
+        "missing": [state.analyzer for state in states if not state.complete],
+        "stale": [state.analyzer for state in states if state.stale_reason],
+        "running": running(variant.name),
+        "kinds": _kinds(workspace),
+    }
+
+
+def _kinds(workspace: Workspace) -> dict[str, str]:
+    """Variant -> its classification, of those that have one."""
+    workspace.catalog.refresh()
+    metrics = workspace.catalog.metrics(["classification"])
+    return {one.variant: LABELS[int(one.value)] for one in metrics if one.value is not None}
 
 
 def pulse(workspace: Workspace, results: Results, analyzers: Iterable[str], name: str) -> str:
@@ -76,10 +110,8 @@ def _first(variants: Sequence[Variant]) -> Variant:
     return next((variant for variant in variants if variant.epochs), variants[0])
 
 
-def _about(variant: Variant, results: Results, analyzers: list[str]) -> dict[str, Any]:
-    epochs, tokens = variant.epochs, _tokens(variant, results, analyzers)
-    summary = results.summary(variant)
-    states = results.status(variant) if epochs else []
+def _needed(variant: Variant, results: Results, analyzers: list[str]) -> dict[str, Any]:
+    epochs, tokens, turn = variant.epochs, _tokens(variant, results, analyzers), results.turn(variant)
     return {
         "variant": variant.name,
         "family": variant.family,
@@ -87,15 +119,11 @@ def _about(variant: Variant, results: Results, analyzers: list[str]) -> dict[str
         "epochs": epochs,
         "limits": _limits(variant) if epochs else {},
         "facts": _facts(variant),
-        "cards": cards(variant, summary),
         "tokens": tokens,
         "pulse": digest(sorted(tokens.items()))[:16],
-        "missing": [state.analyzer for state in states if not state.complete],
-        "stale": [state.analyzer for state in states if state.stale_reason],
-        "verdict": summary["turn"]["verdict"],
-        "reason": summary["turn"]["reason"],
-        "events": _events(summary["turn"]),
-        "key_frequencies": summary["key_frequencies"],
+        "verdict": turn["verdict"],
+        "reason": turn["reason"],
+        "events": _events(turn),
     }
 
 
@@ -115,12 +143,37 @@ def _limits(variant: Variant) -> dict[str, list[int]]:
     }
 
 
-def _option(variant: Variant) -> dict[str, str]:
+def options(variants: Sequence[Variant]) -> list[dict[str, Any]]:
+    """The entries of the variant picker: every root with its forks and replicates after it, `depth` deep.
+
+    `short`: what tells a fork from its parent; `copy`: a replicate, of which there may be many.
+    """
+    names = {variant.name for variant in variants}
+    children: dict[str | None, list[Variant]] = {}
+    for variant in variants:
+        parent = None if variant.parent is None else str(variant.parent.get("name"))
+        children.setdefault(parent if parent in names else None, []).append(variant)
+    found: list[dict[str, Any]] = []
+
+    def add(parent: str | None, depth: int) -> None:
+        for variant in children.get(parent, []):
+            found.append({**_option(variant), "parent": parent, "depth": depth})
+            add(variant.name, depth + 1)
+
+    add(None, 0)
+    return found
+
+
+def _option(variant: Variant) -> dict[str, Any]:
     detail = " ".join(f"{key} {value}" for key, value in variant.params.items())
+    parent = variant.parent or {}
     return {
         "value": variant.name,
         "label": variant.name,
-        "search": f"{variant.name} {variant.family} {detail}",
+        "short": variant.name.removeprefix(f"{parent.get('name')}-"),
+        "copy": "perturb" in (parent.get("change") or {}),
+        "checkpoints": bool(variant.epochs),
+        "search": f"{variant.name} {variant.family} {detail}".lower(),
     }
 
 

@@ -1,152 +1,167 @@
-"""Analysis in the background: one process per job, started from a clean process, with progress and cancel."""
+"""Background callbacks as durable jobs: the page asks, a row says what is done and how it goes.
+
+A page's request becomes a row of the workspace's database (`dashboard.work.launch`), or joins the row of the
+same work; its progress and its end are read from that row. So nothing is lost when a page is closed or the
+server stops, and every page tells the same.
+"""
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import diskcache
-import multiprocess
-import psutil
-from dash import DiskcacheManager
-from multiprocess import forkserver
+from dash import CeleryManager, DiskcacheManager
 
-PRELOADED = ["torch", "dashboard.jobs", "analyzers.pipeline"]
-WORKSPACE_VARIABLE = "TDW_WORKSPACE"
-JOBS = "running jobs"
-REMEMBERED = 24 * 3600
-log = logging.getLogger(__name__)
+from dashboard.work.launch import REDIS, start
+from data import Workspace
+from data.database.jobs import Job, JobStore
+from data.errors import WorkbenchError
+
+REMEMBERED = 24 * 3600  # seconds for which a page may ask about its request
+REFUSED = "refused"  # stands for the id of a job that could not be started
+Request = Callable[..., Mapping[str, Any]]
 
 
-class JobManager(DiskcacheManager):
-    """A DiskcacheManager whose jobs do not fork the web server, and which does no work twice.
+class Jobs(Protocol):
+    """What the application asks of either manager."""
 
-    The stock manager forks a process with many threads; torch or SQLite in one of them can then hang the
-    child for ever. Here each job starts from a fork server that has imported what jobs need and nothing else.
-    A page that asks for what another page's job is doing (one variant, one set of analyzers) joins that job:
-    same process, same progress, same result.
+    def running(self, variant: str) -> list[list[str]]: ...
+
+
+class _Durable:
+    """The part of a manager that both have: what dash calls a job is a row here.
+
+    A background callback of this application returns the order (see `dashboard.work.orders`) that its page
+    asks for; it is called in the server, and what it orders is done elsewhere.
     """
 
-    def __init__(self, folder: Path, workspace: Path) -> None:
-        super().__init__(diskcache.Cache(str(folder)))
-        self._workspace = workspace
-        self._context = multiprocess.get_context("forkserver")
-        self._context.set_forkserver_preload(PRELOADED)
-
-    def warm_up(self) -> None:
-        """Start the fork server now, so that the first job does not wait for its imports."""
-        forkserver.ensure_running()
+    UNDEFINED: Any
+    workspace: Workspace
 
     def running(self, variant: str) -> list[list[str]]:
         """The sets of analyzers that jobs are computing for `variant` now ([] is the standard set)."""
-        works = [json.loads(work) for work in self._jobs()]
-        return [analyzers for name, analyzers in works if name == variant]
+        return [
+            list(job.order.get("analyzers") or [])
+            for job in JobStore(self.workspace.database).active()
+            if job.kind == "analyze" and variant in job.variants and not job.cancelling
+        ]
 
-    def call_job_fn(self, key: str, job_fn: Callable[..., Any], args: Any, context: Any) -> int:
-        """Start the job, or join the one that does the same; returns its process id, which cancels it."""
-        work = json.dumps(_work(args))
-        with self.handle.transact():
-            jobs = self._jobs()
-            if work in jobs:
-                pid, leader, _ = jobs[work]
-                self.handle.set(_leader(key), leader, expire=REMEMBERED)
-                return int(pid)
-            arguments = (self._workspace, job_fn, key, self._make_progress_key(key), args, context)
-            process = self._context.Process(target=_run, args=arguments, daemon=True)
-            process.start()
-            self.handle.set(JOBS, {**jobs, work: (process.pid, key, _started(process.pid))})
-        return int(process.pid)
+    # --- what dash calls ---------------------------------------------------------------------------------
 
-    def get_progress(self, key: str) -> Any:
-        """The last progress of the job that this page started or joined; it stays for the other pages."""
-        return self.handle.get(self._make_progress_key(self._leads(key)))
+    def make_job_fn(self, fn: Request, progress: Any, key: str | None = None) -> Request:
+        return fn
 
-    def get_result(self, key: str, job: Any) -> Any:
-        """The result of the job that this page started or joined, for every page that asks."""
-        return self.handle.get(self._leads(key), self.UNDEFINED)
+    def call_job_fn(self, key: str, job_fn: Request, args: Any, context: Any) -> str:
+        """Start the job, or join the one that does the same; returns its id."""
+        order = job_fn(**args) if isinstance(args, Mapping) else job_fn(*args)
+        try:
+            ident = start(self.workspace, order)[0].id
+        except WorkbenchError as error:
+            self._remember(key, f"{REFUSED} {error}")
+            return REFUSED
+        self._remember(key, ident)
+        return ident
 
-    def _jobs(self) -> dict[str, tuple[int, str, float]]:
-        """What is being computed -> (process id, key of the page that began it, when the process started)."""
-        known: dict[str, tuple[int, str, float]] = self.handle.get(JOBS, {})
-        return {
-            work: job
-            for work, job in known.items()
-            if self.job_running(job[0]) and _started(job[0]) == job[2]
-        }
+    def get_progress(self, key: str) -> Sequence[str] | None:
+        """(value, maximum, text) of the progress bar."""
+        job = self._job(self._recall(key))
+        if job is None or not job.active:
+            return None
+        return f"{job.done:g}", f"{max(1.0, job.total):g}", job.message
 
-    def _leads(self, key: str) -> str:
-        return str(self.handle.get(_leader(key), key))
+    def get_result(self, key: str, ident: str | None) -> Any:
+        """{"kind", "text"} for the page to show; UNDEFINED while it runs and after it was cancelled."""
+        known = self._recall(key) or ""
+        if known.startswith(REFUSED):
+            return {"kind": "error", "text": known.removeprefix(REFUSED).strip()}
+        job = self._job(known)
+        if job is None or job.active or job.state == "cancelled":
+            return self.UNDEFINED
+        if job.state == "done":
+            return {"kind": "warning" if job.result.get("failures") else "info", "text": job.message}
+        return {"kind": "error", "text": f"{job.title}: {job.message}"}
+
+    def job_running(self, ident: str | None) -> bool:
+        """Whether a result may still come; not once cancelling was asked for."""
+        job = self._job(ident)
+        return job is not None and job.active and not job.cancelling
+
+    def terminate_job(self, ident: str | None) -> None:
+        """Ask the job to stop, for every page that follows it."""
+        if self._job(ident) is not None:
+            JobStore(self.workspace.database).cancel(str(ident))
+
+    def terminate_unhealthy_job(self, ident: str | None) -> bool:
+        """Nothing to do: a job whose process died is marked by whoever looks."""
+        return False
+
+    def get_updated_props(self, key: str) -> dict[str, Any]:
+        """No job sets properties of the page."""
+        return {}
+
+    # --- private -----------------------------------------------------------------------------------------
+
+    def _job(self, ident: str | None) -> Job | None:
+        if not ident or ident.startswith(REFUSED):
+            return None
+        try:
+            return JobStore(self.workspace.database).get(ident)
+        except WorkbenchError:
+            return None
+
+    def _remember(self, key: str, value: str) -> None:
+        raise NotImplementedError
+
+    def _recall(self, key: str) -> str | None:
+        raise NotImplementedError
 
 
-def _started(pid: int | None) -> float:
-    """When a process started: with its number, this names it even after the number is used again."""
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.NoSuchProcess:
-        return 0.0
+class JobManager(_Durable, DiskcacheManager):
+    """On one machine: which page asked for which job is in a cache on disk."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        super().__init__(diskcache.Cache(str(workspace.path / ".cache" / "jobs")))
+
+    def _remember(self, key: str, value: str) -> None:
+        self.handle.set(key, value, expire=REMEMBERED)
+
+    def _recall(self, key: str) -> str | None:
+        found = self.handle.get(key)
+        return None if found is None else str(found)
 
 
-def _leader(key: str) -> str:
-    return f"leader of {key}"
+class ClusterJobManager(_Durable, CeleryManager):
+    """Where `REDIS_URL` is set: jobs go to Celery workers, and Redis knows which page asked for which."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        from dashboard.work.queue import app
+
+        self.workspace = workspace
+        super().__init__(app)
+
+    def _remember(self, key: str, value: str) -> None:
+        self.handle.backend.client.set(f"tdw {key}", value, ex=REMEMBERED)
+
+    def _recall(self, key: str) -> str | None:
+        found = self.handle.backend.client.get(f"tdw {key}")
+        return None if found is None else found.decode()
 
 
-def _work(args: Any) -> tuple[str, list[str]]:
-    """(variant, analyzers) of the arguments of `analyze_job`."""
-    current = next(
-        one for one in (args.values() if isinstance(args, dict) else args) if isinstance(one, dict)
-    )
-    return str(current["variant"]), sorted(map(str, current.get("analyzers") or []))
+def job_manager(workspace: Workspace) -> JobManager | ClusterJobManager:
+    """The manager that the environment asks for."""
+    return ClusterJobManager(workspace) if os.environ.get(REDIS) else JobManager(workspace)
 
 
-def _run(workspace: Path, job_fn: Callable[..., Any], *arguments: Any) -> None:
-    os.environ[WORKSPACE_VARIABLE] = str(workspace)
-    job_fn(*arguments)
+def analysis_order(current: Mapping[str, Any]) -> dict[str, Any]:
+    """The order behind the Analyze button: whatever the variant lacks, or what of `analyzers` it lacks.
 
-
-def analyze_job(set_progress: Callable[[Sequence[str]], None], current: dict[str, Any]) -> dict[str, str]:
-    """Compute whatever the current variant lacks, or what of `current["analyzers"]` it lacks.
-
-    Returns {"kind", "text"} for the page to show.
-
-    Runs in a process of its own, whose environment names the workspace. `current` also carries a text that
-    is unique to the page, which keeps the jobs of two tabs apart.
+    `current` also carries a text that is unique to the page, which keeps the requests of two tabs apart.
     """
-    from analyzers.pipeline import analyze
-    from data import Workspace
-    from data.errors import WorkbenchError
-
-    name, analyzers = _work([current])
-    try:
-        variant = Workspace(os.environ[WORKSPACE_VARIABLE])[name]
-        report = analyze(
-            variant, analyzers or None, on_progress=lambda progress: set_progress(_progress(progress))
-        )
-    except WorkbenchError as error:
-        return {"kind": "error", "text": str(error)}
-    except Exception as error:
-        log.exception("The analysis of %s failed", name)
-        cause = f"{type(error).__name__}: {error}"
-        return {
-            "kind": "error",
-            "text": f"The analysis of {name} failed: {cause}. What was finished is kept.",
-        }
-    return _outcome(name, report)
-
-
-def _progress(progress: Any) -> tuple[str, str, str]:
-    """(value, maximum, text) of the progress bar."""
-    at = "" if progress.epoch is None else f", epoch {progress.epoch:,}"
-    text = f"{progress.done} of {progress.total}: {progress.analyzer.replace('_', ' ')}{at}"
-    return str(progress.done), str(max(1, progress.total)), text
-
-
-def _outcome(name: str, report: Any) -> dict[str, str]:
-    if not report.failures:
-        return {"kind": "info", "text": f"{name}: {report}."}
-    shown = "; ".join(str(failure) for failure in report.failures[:3])
-    more = f"; and {len(report.failures) - 3} more" if len(report.failures) > 3 else ""
-    return {"kind": "warning", "text": f"{name}: {report}. {shown}{more}"}
+    return {
+        "kind": "analyze",
+        "variants": [str(current["variant"])],
+        "analyzers": sorted(map(str, current.get("analyzers") or [])) or None,
+    }

@@ -1,6 +1,7 @@
 """The page: sidebar, Explore with its groups, and the place where one view opens large.
 
-Only the sidebar is Dash's (app.layout); the rest is in the document itself and is there before Dash starts.
+Only the control of analyses is Dash's (app.layout). The rest is in the document itself, and Dash's scripts
+are held back (in a template) until the first screen is drawn: see assets/startup.js.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dashboard.panels import panel
 from renderers.catalog import GROUPS, Catalog, View
 from renderers.theme import DARK, LIGHT
 
+DASH = "DASH"
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -24,19 +26,19 @@ INDEX = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{%title%}</title>
 <link rel="icon" type="image/svg+xml" href="/assets/favicon.svg">
-<script src="/assets/theme-boot.js"></script>
+<script src="/assets/first.js"></script>
 {%css%}
 PRELOADS
 </head>
 <body>
 <a href="#main" class="skip-link">Skip to the figures</a>
 <div id="workbench" data-ramps="RAMPS">
-<aside id="sidebar" aria-label="Controls">{%app_entry%}</aside>
+SIDEBAR
 MAIN
 </div>
 <noscript><p>The workbench draws its figures in the browser and needs JavaScript.</p></noscript>
 SCRIPTS
-<footer>{%config%}{%scripts%}{%renderer%}</footer>
+<template id="later">{%config%}{%scripts%}{%renderer%}</template>
 </body>
 </html>"""
 
@@ -48,6 +50,7 @@ def document(catalog: Catalog, scripts: Sequence[str]) -> str:
     parts = html_of([main(catalog), _page_index(catalog), _status()])
     ramps = escape(json.dumps({theme.name: theme.sequential for theme in (LIGHT, DARK)}))
     shell = INDEX.replace("RAMPS", ramps)
+    shell = shell.replace("SIDEBAR", html_of(sidebar()).replace(DASH, "{%app_entry%}"))
     return shell.replace("PRELOADS", preloads).replace("SCRIPTS", tags).replace("MAIN", parts)
 
 
@@ -125,9 +128,9 @@ def _grid(views: list[View]) -> html.Div:
     return html.Div([panel(view) for view in views], className=f"panel-grid of-{len(views)}")
 
 
-def sidebar() -> html.Div:
-    """Dash's part of the page: the global controls, and the stores that start and end long work."""
-    return html.Div(
+def sidebar() -> html.Aside:
+    """The global controls; the scripts fill them. Dash's part has its place among them."""
+    return html.Aside(
         [
             html.Header(
                 [
@@ -148,21 +151,7 @@ def sidebar() -> html.Div:
             ),
             html.Div(
                 [
-                    html.Section(
-                        [
-                            html.Label("Variant", htmlFor="variant-picker", className="control-label"),
-                            dcc.Dropdown(
-                                id="variant-picker",
-                                options=[],
-                                clearable=False,
-                                searchable=True,
-                                placeholder="Choose a variant",
-                                maxHeight=360,
-                            ),
-                            html.Div(id="variant-facts", className="facts"),
-                        ],
-                        className="control",
-                    ),
+                    html.Section(id="picker", className="control", **{"aria-label": "Variant"}),
                     html.Section(id="scrubber", className="control", **{"aria-label": "Epoch"}),
                     html.Section(
                         id="steppers",
@@ -170,7 +159,7 @@ def sidebar() -> html.Div:
                         **{"aria-label": "Neuron, head, frequency and input pair"},
                     ),
                     html.Section(id="bookmarks", className="control", **{"aria-label": "Bookmarks"}),
-                    _analysis(),
+                    html.Section(DASH, className="control", **{"aria-label": "Analysis"}),
                     _display(),
                 ],
                 id="sidebar-body",
@@ -187,14 +176,15 @@ def sidebar() -> html.Div:
                     "aria-valuenow": "288",
                 },
             ),
-            *(dcc.Store(id=name) for name in ("boot", "work", "result", "sink")),
         ],
-        className="sidebar",
+        id="sidebar",
+        **{"aria-label": "Controls"},
     )
 
 
-def _analysis() -> html.Section:
-    return html.Section(
+def analysis() -> html.Div:
+    """Dash's part of the page: what is missing, the running work, and the stores that start and end it."""
+    return html.Div(
         [
             html.Div("Analysis", className="control-label"),
             html.Div(id="artifact-status", className="artifact-status"),
@@ -222,9 +212,8 @@ def _analysis() -> html.Section:
                 id="job",
                 className="job",
             ),
+            *(dcc.Store(id=name) for name in ("boot", "work", "result", "sink")),
         ],
-        className="control",
-        **{"aria-label": "Analysis"},
     )
 
 

@@ -23,11 +23,12 @@ NOTHING = "no-store"
 
 @dataclass(frozen=True)
 class Services:
-    """What the routes answer with. `describe`, `pulse`: dashboard/info.py; `detail`: dashboard/detail.py."""
+    """What the routes answer with. `describe`, `about`, `pulse`: dashboard/info.py; `detail`: detail.py."""
 
     figures: FigureService
     bookmarks: Bookmarks
     describe: Callable[[str | None], Mapping[str, Any]]
+    about: Callable[[str], Mapping[str, Any]]
     pulse: Callable[[str], str]
     detail: Callable[[str], str]
 
@@ -43,6 +44,10 @@ def register(server: Flask, services: Services) -> None:
     @server.get("/_info")
     def info() -> Response:
         return _json(services.describe(request.args.get("variant") or None))
+
+    @server.get("/_about")
+    def about() -> Response:
+        return _json(services.about(request.args.get("variant", "")))
 
     @server.get("/_pulse")
     def pulse() -> Response:

@@ -30,8 +30,9 @@ def serve(
     """
     require_permission(host, insecure)
     app = create_app(Workspace() if workspace is None else Workspace(workspace))
-    app.server.test_client().get("/", auth=credentials())
-    app.server.extensions["tdw_jobs"].warm_up()
+    client = app.server.test_client()
+    for path in ("/", "/_info"):  # what the first visitor would otherwise wait for: imports, one-time set-up
+        client.get(path, auth=credentials())
     try:
         server = create_server(app.server, host=host, port=port, threads=THREADS, ident=None)
     except OSError as error:

@@ -13,9 +13,9 @@ from dashboard.bookmarks import Bookmarks
 from dashboard.bundle import Bundle
 from dashboard.detail import detail_html
 from dashboard.figures import FigureService
-from dashboard.info import pulse, variant_info
-from dashboard.jobs import JobManager
-from dashboard.layout import document, sidebar
+from dashboard.info import about, pulse, variant_info
+from dashboard.jobs import job_manager
+from dashboard.layout import analysis, document
 from dashboard.paths import ASSETS
 from dashboard.security import protect
 from data import Workspace
@@ -31,7 +31,7 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
     The application keeps no state of its users: the selection is in the browser, results are on disk.
     """
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    jobs = JobManager(opened.path / ".cache" / "jobs", opened.path.resolve())
+    jobs = job_manager(opened)
     results = AnalyzerService()
     service = ViewService(results, views)
     scripts = Bundle.of(ASSETS)
@@ -46,7 +46,7 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
         serve_locally=True,
     )
     analyzers = [analyzer.name for analyzer in default_registry()]
-    app.layout = sidebar()
+    app.layout = analysis()
     callbacks.register(app)
     scripts.register(app.server)
     routes.register(
@@ -54,7 +54,8 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
         routes.Services(
             figures=FigureService(opened, service, app.server),
             bookmarks=Bookmarks(opened.path),
-            describe=lambda name: variant_info(opened, results, analyzers, name, jobs.running),
+            describe=lambda name: variant_info(opened, results, analyzers, name),
+            about=lambda name: about(opened, results, name, jobs.running),
             pulse=lambda name: pulse(opened, results, analyzers, name),
             detail=lambda name: detail_html(service.catalog, name),
         ),

@@ -140,7 +140,7 @@ class Catalog:
     def where(self, metric: str, at_least: float | None = None, at_most: float | None = None) -> list[Metric]:
         """The variants whose metric has a value within the bounds (both included), the smallest first.
 
-        "Which grokked by epoch 10,000" is where("turn_completion", at_most=10_000). Raises BadParameter for a
+        "Which grokked by epoch 10,000" is where("turn, completion", at_most=10_000). Raises BadParameter for a
         metric that no variant has.
         """
         self._known(metric)
@@ -156,7 +156,7 @@ class Catalog:
             ]
 
     def by_parameter(self, metric: str, parameter: str) -> dict[Any, list[Metric]]:
-        """The metric's values grouped by a parameter or config value, e.g. ("turn_completion", "p").
+        """The metric's values grouped by a parameter or config value, e.g. ("turn, completion", "p").
 
         Variants without the metric are there with value None (never grokked is an answer); those that lack
         the parameter are left out. Raises BadParameter for a metric or parameter that no variant has.

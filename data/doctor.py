@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from data.database.jobs import JobStore
 from data.datasets import read_dataset
 from data.errors import CorruptFile, WorkspaceError
 from data.files import locked
@@ -39,7 +40,7 @@ class Finding:
     subject   what it concerns (a variant, a file within the workspace, the catalog)
     problem   what is wrong, one sentence
     remedy    what to do, one sentence
-    mend      what `repair` does about it: "" (nothing), "delete", "put aside", "rebuild"
+    mend      what `repair` does about it: "" (nothing), "delete", "put aside", "rebuild", "release" (a job)
     path      the file or folder, where there is one
     """
 
@@ -77,6 +78,9 @@ def repair(workspace: Workspace, findings: list[Finding]) -> list[str]:
                 )
             entries = workspace.catalog.rebuild()
             done.append(f"Made the index again from the disk: {len(entries)} variants.")
+        elif finding.mend == "release":
+            for job in JobStore(workspace.database).interrupt_dead():
+                done.append(f"Marked the job {job.id} ({job.title}) as interrupted.")
         elif path is not None and finding.mend == "delete" and (path.exists() or path.is_symlink()):
             _delete(path)
             done.append(f"Deleted {path.relative_to(workspace.path)}.")
@@ -208,6 +212,13 @@ def _catalog(workspace: Workspace) -> Iterator[Finding]:
         return
     for sentence in drift:
         yield Finding("catalog", sentence, "Make the index again from the disk.", "rebuild")
+    for job in JobStore(workspace.database).dead():
+        yield Finding(
+            f"job {job.id}",
+            f"{job.title} is {job.state}, but the process that does it is gone.",
+            f"Mark it as interrupted; `tdw jobs resume {job.id}` goes on with it.",
+            "release",
+        )
 
 
 # --- mending ---------------------------------------------------------------------------------------------

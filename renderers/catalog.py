@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from renderers.source import Scene, Source
 
 Figure = dict[str, Any]
-Shape = Literal["wide", "square", "tall", "banner"]
+Shape = Literal["wide", "square", "tall", "banner", "strip"]
 Component = Literal["", "tiles"]
 Role = Literal["", "navigator", "companion"]
 
@@ -51,10 +51,9 @@ class View:
     they are there ("turn" adds event markers). Formula, source and protocol of a view are those of the
     analyzers in `needs`; `formula` and `source` are for a view that is drawn from the history and needs none.
     `component`: what the dashboard draws in the figure's place ("tiles": a canvas, see renderers.tiles).
-    `shape` "banner" takes a whole row. `role`: the navigator of a group is clicked in, its companion
-    follows; they stay side by side.
-    `depends`: the selection fields that the figure reads, and no others. `marks`: the
-    selection fields that a click on a mark sets, the primary one first.
+    `shape` "banner" and the low "strip" take a whole row. `role`: the navigator of a group is clicked in, its
+    companion follows; they stay side by side. `depends`: the selection fields that the figure reads, and no
+    others. `marks`: the selection fields that a click on a mark sets, the primary one first.
     """
 
     name: str

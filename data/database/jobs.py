@@ -85,12 +85,12 @@ class JobStore:
     def active(self) -> list[Job]:
         """What waits or runs, the oldest first."""
         self.interrupt_dead()
-        asked = select(JobRow).where(JobRow.active.is_not(None)).order_by(JobRow.created, JobRow.id)
+        asked = select(JobRow).where(JobRow.state.in_(ACTIVE)).order_by(JobRow.created, JobRow.id)
         with self._database.reading() as session:
             return [_job(row) for row in session.scalars(asked)]
 
-    def history(self, limit: int = 100) -> list[Job]:
-        """The newest jobs, active or not, the newest first."""
+    def history(self, limit: int | None = 100) -> list[Job]:
+        """The newest jobs (None: all), active or not, the newest first."""
         self.interrupt_dead()
         asked = select(JobRow).order_by(JobRow.created.desc(), JobRow.id).limit(limit)
         with self._database.reading() as session:
@@ -98,7 +98,7 @@ class JobStore:
 
     def dead(self) -> list[Job]:
         """Active jobs whose process is gone."""
-        asked = select(JobRow).where(JobRow.active.is_not(None)).order_by(JobRow.created, JobRow.id)
+        asked = select(JobRow).where(JobRow.state.in_(ACTIVE)).order_by(JobRow.created, JobRow.id)
         with self._database.reading() as session:
             return [job for row in session.scalars(asked) if self._is_dead(job := _job(row))]
 
@@ -122,7 +122,7 @@ class JobStore:
         now, me = self._clock(), owner()
         with self._database.writing() as session:
             self._one_at_a_time(session)
-            there = session.scalar(select(JobRow).where(JobRow.active == work))
+            there = _doing(session, work, alone_with)
             if there is not None:
                 return _job(there), False
             _check_alone(session, variants, alone_with)
@@ -161,7 +161,7 @@ class JobStore:
         with self._database.writing() as session:
             self._one_at_a_time(session)
             row = _row(session, ident)
-            there = session.scalar(select(JobRow).where(JobRow.active == row.work))
+            there = _doing(session, row.work, alone_with)
             if there is not None:
                 return _job(there), False
             if row.state not in RESUMABLE:
@@ -276,7 +276,7 @@ class JobStore:
         """Forget a job that has ended; BadParameter if it is active."""
         with self._database.writing() as session:
             row = _row(session, ident)
-            if row.active is not None:
+            if row.state in ACTIVE:
                 raise BadParameter(f"The job {ident} is {row.state}; cancel it first.")
             session.delete(row)
 
@@ -296,11 +296,27 @@ class JobStore:
             session.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE"))
 
 
+def _doing(session: Session, work: str, alone_with: Collection[str]) -> JobRow | None:
+    """The active job of that work that can be joined.
+
+    One that is being cancelled cannot. It gives way at once if others may write the same variants beside it;
+    otherwise BadParameter says to wait.
+    """
+    row = session.scalar(select(JobRow).where(JobRow.active == work))
+    if row is None or not row.cancelling:
+        return row
+    if alone_with:
+        raise BadParameter(f"{row.title} is being cancelled (job {row.id}). Start it again in a moment.")
+    row.active = None
+    session.flush()
+    return None
+
+
 def _check_alone(session: Session, variants: Sequence[str], kinds: Collection[str]) -> None:
     """Raise BadParameter if an active job of one of the kinds writes one of the variants."""
     if not kinds:
         return
-    for row in session.scalars(select(JobRow).where(JobRow.active.is_not(None), JobRow.kind.in_(kinds))):
+    for row in session.scalars(select(JobRow).where(JobRow.state.in_(ACTIVE), JobRow.kind.in_(kinds))):
         shared = sorted({*variants} & {*row.variants})
         if shared:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""

@@ -29,9 +29,12 @@ def _neurons(source: Source) -> xr.Dataset:
         frequency = measured["dominant_frequency"].values.astype(int)
         share = measured["dominant_fraction"].values
     known = np.nan_to_num(share, nan=-1.0)
+    phase = _per_neuron(source, "neuron_phases", "phase_a", count, reference="live")
     orders = {
-        "frequency": (np.where(frequency > 0, frequency, frequency.max() + 1), -known),
+        "frequency": (np.where(frequency > 0, frequency, frequency.max() + 1), phase),
         "purity": (-known,),
+        "coarseness": (-_per_neuron(source, "multi_scale", "low_frequency_ratio", count),),
+        "switches": (-_per_neuron(source, "neuron_commitment", "switch_count", count),),
     }
     return xr.Dataset(
         {
@@ -49,6 +52,19 @@ def _neurons(source: Source) -> xr.Dataset:
             "down_title": "a",
         },
     )
+
+
+def _per_neuron(source: Source, analyzer: str, output: str, count: int, **where: str) -> np.ndarray:
+    """A number per neuron from an artifact that may be missing (then zeros, which change no order)."""
+    try:
+        stored = source.artifact(analyzer)[output]
+    except MissingArtifact:
+        return np.zeros(count)
+    if "epoch" in stored.dims:
+        if source.selection.epoch not in stored["epoch"].values:
+            return np.zeros(count)
+        stored = stored.sel(epoch=source.selection.epoch)
+    return np.nan_to_num(stored.sel(where).values.astype(float))
 
 
 def _film(source: Source) -> xr.Dataset:
@@ -142,7 +158,7 @@ VIEWS = (
         data=_neurons,
         draw=draw_tiles,
         needs=("neuron_tiles",),
-        optional=("neuron_frequencies",),
+        optional=("neuron_frequencies", "neuron_phases", "neuron_commitment", "multi_scale"),
         depends=("variant", "epoch", "neuron", "frequency"),
         marks=("neuron", "frequency"),
         shape="banner",
@@ -150,7 +166,7 @@ VIEWS = (
         parameters={
             "order": Parameter(
                 "frequency",
-                ("index", "frequency", "purity", "similarity"),
+                ("index", "frequency", "purity", "coarseness", "switches", "similarity"),
                 "Order",
             ),
             "show": Parameter("all", ("all", "selected frequency", "specialised", "unspecialised"), "Show"),
@@ -171,7 +187,7 @@ VIEWS = (
         optional=("neuron_frequencies",),
         depends=("variant", "neuron"),
         marks=("epoch",),
-        shape="banner",
+        shape="strip",
         component="tiles",
         parameters={"tokens": _TOKENS, "scale": _SCALE},
     ),
@@ -187,7 +203,7 @@ VIEWS = (
         needs=("head_tiles",),
         optional=("attention_frequencies",),
         marks=("epoch", "head"),
-        shape="banner",
+        shape="strip",
         component="tiles",
         parameters={"source": Parameter("a", ("a", "b", "="), "To"), "tokens": _TOKENS, "scale": _SCALE},
     ),

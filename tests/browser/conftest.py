@@ -61,7 +61,6 @@ def _served(workspace: Path, port: int) -> Iterator[str]:
 
 @contextmanager
 def _running(app: Dash, port: int) -> Iterator[str]:
-    app.server.extensions["tdw_jobs"].warm_up()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with ThreadedRunner() as server:
         server.start(app, port=port)

@@ -98,7 +98,7 @@ def test_missing_artifacts_then_analyze_with_progress_cancel_and_result(
     page.until("!document.getElementById('job').classList.contains('is-running')")
     page.until("document.getElementById('notices').innerText.includes('cancelled')")
 
-    idle = "!tdw.selection.info().running.length"
+    idle = "tdw.about.of() && !tdw.about.of().running.length"
     page.until(f"document.querySelector('{panel} [data-action=analyze]') && {idle}")
     page.js(f"document.querySelector('{panel} [data-action=analyze]').dataset.analyzers = 'logits_summary'")
     page.click(f"{panel} [data-action=analyze]")

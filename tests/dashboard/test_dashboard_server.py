@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from analyzers.registry import default_registry
 from analyzers.service import AnalyzerService
 from dashboard.bundle import FOR_EVER
 from dashboard.detail import detail_html
-from dashboard.info import pulse, variant_info
+from dashboard.info import about, options, pulse, variant_info
 from dashboard.layout import document
 from dashboard.markup import html_of
 from dashboard.panels import needs_checkpoints
@@ -42,9 +43,35 @@ def test_information_about_a_variant(samples_workspace: Path) -> None:
         "frequency": [1, 11],
         "pair": [0, 23 * 23 - 1],
     }
-    assert info["missing"] == []
     assert [event["name"] for event in info["events"]] == ["memorised", "onset", "steepest", "completion"]
     assert info["verdict"] == "turned"
+
+
+def test_what_is_known_beside_the_figures(samples_workspace: Path) -> None:
+    workspace = Workspace(samples_workspace)
+    first = workspace.variants()[0]
+    found = about(workspace, AnalyzerService(), first.name, lambda name: [[]])
+    assert (found["missing"], found["stale"], found["running"]) == ([], [], [[]])
+    assert found["classification"] == found["kinds"][first.name] == first.summary["classification"]
+    decided = [one["name"] for one in found["rules"] if one["decided"]]
+    assert decided == [name.removeprefix("not ") for name in first.summary["classification_rules"]]
+    labels = [card["label"] for card in found["cards"]]
+    assert {"Turn begins", "Key frequencies", "Excluded loss", "Weight norm"} <= set(labels)
+    assert about(workspace, AnalyzerService(), "p13-s1") == {}
+
+
+def test_forks_and_replicates_stand_after_their_parent(tmp_path: Path) -> None:
+    workspace = plant(tmp_path / "kin")
+    root, other = workspace.variants()[:2]
+    for change, suffix in (({"perturb": 1e-6, "perturb_seed": 1}, "r1"), ({"lr": 0.1}, "at20-lr=0.1")):
+        parent = {"name": root.name, "epoch": 0, "identity": root.identity, "change": change}
+        record = replace(root.record, name=f"{root.name}-{suffix}", parent=parent)
+        workspace.create_variant(record)
+    listed = options(workspace.variants())
+    assert [one["depth"] for one in listed] == [0, 1, 1, 0, 0]
+    assert [one["short"] for one in listed[:4]] == [root.name, "at20-lr=0.1", "r1", other.name]
+    assert [one["copy"] for one in listed[:3]] == [False, False, True]
+    assert [one["parent"] for one in listed[:3]] == [None, root.name, root.name]
 
 
 def test_information_about_an_unknown_variant_lists_what_there_is(samples_workspace: Path) -> None:
@@ -167,7 +194,7 @@ def test_scripts_are_one_file_that_browsers_keep(samples_workspace: Path) -> Non
         assert (response.status_code, response.headers["Cache-Control"]) == (200, FOR_EVER)
         assert response.mimetype == "text/javascript"
     text = client.get(own[0]).get_data(as_text=True)
-    names = [path.name for path in sorted(ASSETS.glob("*.js")) if path.name != "theme-boot.js"]
+    names = [path.name for path in sorted(ASSETS.glob("*.js")) if path.name != "first.js"]
     assert all((ASSETS / name).read_text() in text for name in names)
     assert text.startswith((ASSETS / "core.js").read_text())
     assert client.get("/assets/workbench.css?m=1").headers["Cache-Control"] == FOR_EVER

@@ -79,12 +79,12 @@ def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
         ({"kind": "bake"}, "The kind of job 'bake' is not known"),
         ({"kind": "resume"}, "^variant: is missing.$"),
         (
-            {"kind": "train", "params": {}, "epochs": 0},
-            "^epochs=0: Input should be greater than or equal to 1",
+            {"kind": "train", "params": {}, "epochs": "x"},
+            "^epochs='x': Input should be a valid integer",
         ),
         ({"kind": "train", "params": {}, "prime": 5}, "^prime=5: is not a setting of train"),
         ({"kind": "analyze", "variants": []}, "variants=.*at least 1 item"),
-        ({"kind": "fork", "variant": "x", "at": -1}, "at=-1: Input should be greater than or equal to 0"),
+        ({"kind": "fork", "variant": "x", "at": 1.5}, "at=1.5: Input should be a valid integer"),
     ],
 )
 def test_a_wrong_order_says_what_is_wrong(plain: dict[str, Any], says: str) -> None:
@@ -97,6 +97,7 @@ def test_a_wrong_order_says_what_is_wrong(plain: dict[str, Any], says: str) -> N
     [
         ({"kind": "train", "params": {"p": 9, "seed": 1}}, BadParameter, "p=9"),
         ({"kind": "train", "family": "x", "params": {}}, BadParameter, "unknown family 'x'"),
+        (training(epochs=0), BadParameter, "epochs=0 is too few"),
         ({"kind": "sweep"}, BadParameter, "the sweep has no variants"),
         ({"kind": "analyze", "variants": ["x"]}, UnknownVariant, "There is no variant 'x'"),
         ({"kind": "fork", "variant": NAME, "at": 10, "change": {"x": 1}}, BadParameter, "cannot change 'x'"),

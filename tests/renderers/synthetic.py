@@ -87,14 +87,14 @@ class SyntheticReader:
     def read(self, variant: Any, name: str, **params: Any) -> xr.Dataset:
         if name in self.without:
             raise MissingArtifact(variant.name, name)
-        made = MAKERS[name](variant) if name in MAKERS else _real(name, **params)
+        made = _made(name, variant.params["p"], variant.d_mlp) if name in MAKERS else _real(name, **params)
         return self.change(name, made) if self.change else made
 
     def on_demand(self, variant: Any, epoch: int, name: str, **params: Any) -> xr.Dataset:
         if name in MAKERS:
-            made = MAKERS[name](variant, epoch, **params)
+            made = _made(name, variant.params["p"], variant.d_mlp, epoch, **params)
         else:
-            made = AnalyzerService().on_demand(_planted_variant(), epoch, name, **params)
+            made = _real_on_demand(name, epoch, **params)
         return self.change(name, made) if self.change else made
 
     def token(self, variant: Any, name: str, **params: Any) -> str:
@@ -125,6 +125,17 @@ def _real(name: str, **params: Any) -> xr.Dataset:
         raise BadParameter(f"{name} is not stored.")
     analyze(variant, [name], parameters={name: params} if params else None)
     return AnalyzerService().read(variant, name, **params)
+
+
+@cache
+def _real_on_demand(name: str, epoch: int, **params: Any) -> xr.Dataset:
+    return AnalyzerService().on_demand(_planted_variant(), epoch, name, **params)
+
+
+@cache
+def _made(name: str, p: int, d_mlp: int, *epoch: int, **params: Any) -> xr.Dataset:
+    """What the maker called `name` makes; it depends on nothing else of a variant."""
+    return MAKERS[name](SyntheticVariant(p, d_mlp), *epoch, **params)
 
 
 def _rng(*seed: int) -> np.random.Generator:
