@@ -70,7 +70,7 @@ def serve(
         bool, typer.Option("--insecure", help="Serve other machines without a password.")
     ] = False,
 ) -> None:
-    """Open the dashboard; on first use on the shipped samples, which are analysed first."""
+    """Open the dashboard; on first use on the shipped samples."""
     from dashboard.serve import serve as serve_dashboard
     from data.workspace import default_path
 
@@ -80,8 +80,6 @@ def serve(
     if first:
         added = opened.add_samples()
         out.print(f"Made {path} from {len(added)} sample variants: {', '.join(added)}.")
-        if added:
-            _do(opened, {"kind": "analyze", "variants": added})
     serve_dashboard(path, host=host, port=port, open_browser=open_browser, insecure=insecure)
 
 
@@ -669,7 +667,8 @@ def doctor(
     if found:
         mendable = sum(bool(finding.mend) for finding in found)
         how = f"; `tdw doctor --repair` mends {mendable} of them" if mendable and not repair else ""
-        raise WorkbenchError(f"{len(found)} things are wrong in {opened.path}{how}.")
+        count = "One thing is" if len(found) == 1 else f"{len(found)} things are"
+        raise WorkbenchError(f"{count} wrong in {opened.path}{how}.")
 
 
 @app.command()

@@ -10,37 +10,29 @@ from numpy.typing import NDArray
 from analyzers.fourier import n_frequencies
 
 if TYPE_CHECKING:
-    from training.fast_path import Weights
-
-_AT_ONCE = 4  # inputs whose gradients are found together
+    from training.fast_path import GridActivations, Weights
 
 Array = NDArray[Any]
 
 
-def gradient_cosines(weights: Weights, p: int, triples: Array) -> Array:
+def gradient_cosines(weights: Weights, grid: GridActivations, triples: Array) -> Array:
     """cos(dQ_abc / dE_a, dQ_abc / dE_b) for every row (a, b, c) of `triples` [n, 3], Q_abc the logit of c:
     [n].
 
-    E_a and E_b are the residual stream at the first and second position, so that a = b has two gradients.
-    They are found by automatic differentiation of the whole model, attention included. A gradient of
-    length 0 has NaN.
+    E_a and E_b are the residual stream at the first and second position, so that a = b has two gradients, and
+    the gradients are those of the whole model, attention included. `grid` holds the activations of these
+    weights. A gradient of length 0 has NaN.
     """
     import torch
 
-    from training.fast_path import forward_grid
+    from analyzers.attention_gradients import Heads
 
-    equals, cosines = weights["embed.W_E"][p : p + 1], []
-    for start in range(0, len(triples), _AT_ONCE):
-        a, b, c = torch.from_numpy(np.asarray(triples[start : start + _AT_ONCE], dtype=np.int64)).T
-        # rows 0 .. n - 1 are the tokens a and the next n the tokens b: row i is read by the input (i, n + i)
-        # at the first position only and row n + i at the second, so that their gradients stay apart
-        tokens = weights["embed.W_E"][torch.cat([a, b])].detach().requires_grad_()
-        n, rows = len(a), torch.arange(len(a))
-        logits = forward_grid({**weights, "embed.W_E": torch.cat([tokens, equals])}, 2 * n).logits
-        (gradient,) = torch.autograd.grad(logits[rows, n + rows, c].sum(), tokens)
-        first, second = gradient[:n], gradient[n:]
-        cosines.append((first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1)))
-    return torch.cat(cosines).numpy()
+    a, b, c = torch.from_numpy(np.asarray(triples, dtype=np.int64)).T
+    w_u = weights["unembed.W_U"].T[c]  # [n, d_model]
+    at_neurons = (w_u @ weights["blocks.0.mlp.W_out"].T).mul_(grid.neurons[a, b] > 0)
+    slopes = w_u + at_neurons @ weights["blocks.0.mlp.W_in"].T
+    first, second = Heads.of(weights, len(grid.resid_mid)).at_inputs(grid.pattern, a, b, slopes)
+    return ((first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1))).numpy()
 
 
 def distance_irrelevance(values: Array, sign: int) -> float:

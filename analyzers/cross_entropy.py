@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzers.task import ModularTask
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 SPLITS = ("train", "test", "all")
+_ROWS = 1024  # inputs at a time: few enough to stay in the cache from one operation to the next
 
 Array = NDArray[Any]
 Labels = NDArray[np.int64]
@@ -30,17 +34,30 @@ def loss_and_margin(logits: Array, labels: Labels) -> tuple[Array, Array]:
     """
     import torch
 
-    values = torch.from_numpy(np.require(logits, np.float64, "W"))
-    right = torch.from_numpy(np.array(labels, np.int64)).expand(values.shape[:-1])[..., None]
-    lead = values - values.gather(-1, right)
-    finite = values.sum(-1).isfinite()
-    lead.scatter_(-1, right, -torch.inf)
-    ahead_by = -lead.amax(-1)
+    rows = np.asarray(logits).reshape(-1, logits.shape[-1])
+    right = np.broadcast_to(labels, logits.shape[:-1]).reshape(-1)
+    loss, margin = np.empty(len(rows)), np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        some = slice(start, start + _ROWS)
+        values = torch.from_numpy(np.require(rows[some], np.float64, "W"))
+        found = _of_rows(values, torch.from_numpy(np.array(right[some], np.int64))[:, None])
+        loss[some], margin[some] = (part.numpy() for part in found)
+    return loss.reshape(logits.shape[:-1]), margin.reshape(logits.shape[:-1])
+
+
+def _of_rows(values: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss, margin) [n] of `values` [n, classes], `right` [n, 1]."""
+    import torch
+
+    lead = values - values.gather(1, right)
+    finite = values.sum(1).isfinite()
+    lead.scatter_(1, right, -torch.inf)
+    ahead_by = -lead.amax(1)
     behind = (-ahead_by).clamp_(min=0.0)  # how far the right class is behind; 0 if it leads
-    wrong = lead.sub_(behind[..., None]).exp_().sum(-1)
+    wrong = lead.sub_(behind[:, None]).exp_().sum(1)
     loss = torch.where(ahead_by >= 0, wrong.log1p(), behind + (wrong + (-behind).exp()).log())
     undefined = torch.full((), torch.nan, dtype=torch.float64)
-    return torch.where(finite, loss, undefined).numpy(), torch.where(finite, ahead_by, undefined).numpy()
+    return torch.where(finite, loss, undefined), torch.where(finite, ahead_by, undefined)
 
 
 def split_masks(task: ModularTask) -> dict[str, NDArray[np.bool_]]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzers.cross_entropy import loss_and_margin
 from analyzers.fourier import GridSpectrum, Spectrum, grid_transform, transform
+from analyzers.logit_variance import variances
 from analyzers.task import ModularTask, modular_task
 from analyzers.threads import one_thread
 from data.errors import BadParameter, MissingArtifact
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from analyzers.optimizer import Optimizer
     from training.fast_path import GridActivations
 
-FEATURES_VERSION = 1  # part of every artifact's key: raise it when a feature's numbers may change
+FEATURES_VERSION = 2  # part of every artifact's key: raise it when a feature's numbers may change
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -205,6 +207,16 @@ class Features:
     def logits(self) -> Array:
         """Logits over the p classes, [p * p, p], rows in the order n = a * p + b."""
         return self.grid.logits.numpy().reshape(self.p**2, -1)
+
+    @feature
+    def loss_and_margin(self) -> tuple[Array, Array]:
+        """Cross-entropy (nat) and margin (logit) of every input, [p * p] each."""
+        return loss_and_margin(self.logits, self.task.labels)
+
+    @feature
+    def logit_variances(self) -> tuple[float, float]:
+        """Variance of the logits, raw and double-centred (`analyzers.logit_variance`)."""
+        return variances(self.logits)
 
     @feature
     def logit_spectrum(self) -> GridSpectrum:

@@ -24,6 +24,7 @@ from data.errors import BadParameter
 
 Array = NDArray[Any]
 
+_AT_ONCE = 64  # functions that are transformed together
 CONSTANT = 1e-24  # variance below this share of the mean square is rounding: the map is constant
 
 
@@ -158,7 +159,8 @@ def grid_transform(values: Array) -> GridSpectrum:
     """Coefficients of `values` [p (a), p (b), ...] on the functions that `GridSpectrum` names.
 
     Works in float64 on the values less their mean (which changes no coefficient but the constant's), and
-    computes only what it returns: one product with the basis along a, then the matching rows along b.
+    computes only what it returns: one product with the basis along a, then the matching rows along b, for a
+    few functions at a time, so that what lies between stays in the cache.
     """
     import torch
 
@@ -168,14 +170,25 @@ def grid_transform(values: Array) -> GridSpectrum:
     if values.shape[1] != p:
         raise BadParameter(f"A grid of {p} x {values.shape[1]} is not square; give the p x p map.")
     flat = torch.from_numpy(values).reshape(p, p, -1)
-    variance, mean = torch.var_mean(flat, dim=(0, 1), correction=0)
-    centred = flat - mean
     both = torch.from_numpy(np.stack([rows.cos, rows.sin], axis=1))  # [K, 2 (cos, sin), p]
     const = torch.from_numpy(np.array(rows.const))
     with_const = torch.cat([both, const.expand(len(both), 1, p)], dim=1)  # [K, 3 (cos, sin, const), p]
-    along_a = (both.reshape(-1, p) @ centred.reshape(p, -1)).reshape(len(both), 2, p, -1)  # [K, 2, p (b), m]
-    products = with_const[:, None] @ along_a  # [K, 2 (of a), 3 (of b), m]
-    alone_b = both @ (const @ centred.reshape(p, -1)).reshape(p, -1)  # [K, 2 (of b), m]
+    count = flat.shape[2]
+    mean = flat.mean(dim=(0, 1))
+    variance = flat.new_empty(count)
+    products = flat.new_empty(len(both), 2, 3, count)  # [K, of a, of b, m]
+    alone_b = flat.new_empty(len(both), 2, count)  # [K, of b, m]
+    space = flat.new_empty(2, p * p * min(_AT_ONCE, count))
+    for start in range(0, count, _AT_ONCE):
+        some = slice(start, min(start + _AT_ONCE, count))
+        width = some.stop - start
+        centred = space[0, : p * p * width].view(p, p, width)
+        along_a = space[1, : 2 * len(both) * p * width].view(2 * len(both), p * width)
+        torch.sub(flat[..., some], mean[some], out=centred)
+        torch.mm(both.reshape(-1, p), centred.view(p, -1), out=along_a)
+        products[..., some] = with_const[:, None] @ along_a.view(len(both), 2, p, width)
+        alone_b[..., some] = both @ (const @ centred.view(p, -1)).view(p, width)
+        variance[some] = centred.square_().mean(dim=(0, 1))
     parts = {
         "a_cos": products[:, 0, 2],
         "a_sin": products[:, 1, 2],

@@ -6,7 +6,6 @@ probabilities, so that gradients keep their digits when the loss is 1e-12.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from analyzers.attention_gradients import Heads
 from analyzers.features import Features
 from analyzers.fourier import grid_transform, transform
-from training.fast_path import attention_pattern
+from training.fast_path import GridActivations
 
 SITES = ("W_E", "W_U", "W_L", "neurons")
 GRADIENTS = ("train", "grid")
+
+_ROWS = 1024  # inputs at a time: what lies between two products stays in the cache
 
 Array = NDArray[Any]
 
@@ -70,25 +72,47 @@ def gradients(features: Features) -> dict[str, dict[str, SiteGradient]]:
     [d_mlp, p] along the classes; the neurons after the ReLU [p, p, d_mlp] over the grid, in 3 x 3 blocks.
     """
     p, weights, grid = features.p, features.tensors, features.grid
-    resid_post, neurons = grid.resid_post.flatten(0, 1), grid.neurons.flatten(0, 1)
-    rows = logit_slopes(grid.logits.flatten(0, 1), torch.from_numpy(features.task.labels))
     read = torch.from_numpy(features.neuron_logit_map)
-    to_resid = rows @ weights["unembed.W_U"].T
-    to_resid += (rows @ read.T).mul_(neurons > 0) @ weights["blocks.0.mlp.W_in"].T
-    to_embedding = _embedding_gradient(features)
-    # The slopes of the neurons are rows @ read.T; read = Q R, and leaving out Q changes no inner product.
-    to_neurons = rows @ torch.linalg.qr(read, mode="r").R.T
+    slopes = logit_slopes(grid.logits.flatten(0, 1), torch.from_numpy(features.task.labels))
+    to_resid = _slopes_before_mlp(features, slopes, read)
+    heads = Heads.of(weights, p)
+    # The slopes of the neurons are slopes @ read.T; read = Q R, and leaving out Q changes no inner product.
+    to_neurons = slopes @ torch.linalg.qr(read, mode="r").R.T
     found = {}
     for name, weight in zip(GRADIENTS, _weights(features.task.train), strict=True):
         column = torch.from_numpy(weight)[:, None]
-        slopes = rows * column
+        by_embedding = heads.over_grid(grid.pattern, (to_resid * column).view(p, p, -1))
+        rows = column[:, 0].nonzero()[:, 0]  # NaN is not zero
+        by_unembedding, by_read = _by_readers(grid, slopes, column, rows)
         found[name] = {
-            "W_E": _of_matrix(to_embedding(to_resid * column)),
-            "W_U": _of_matrix((slopes.T @ resid_post).numpy()),
-            "W_L": _of_matrix((slopes.T @ neurons).numpy()),
+            "W_E": _of_matrix(by_embedding.numpy()),
+            "W_U": _of_matrix(by_unembedding.numpy()),
+            "W_L": _of_matrix(by_read.numpy()),
             "neurons": _of_grid((to_neurons * column).numpy().reshape(p, p, -1)),
         }
     return found
+
+
+def _slopes_before_mlp(features: Features, slopes: Tensor, read: Tensor) -> Tensor:
+    """d loss / d resid_mid [inputs, d_model] of every input's own loss, from d loss / d logits."""
+    w_in, w_u = features.tensors["blocks.0.mlp.W_in"], features.tensors["unembed.W_U"]
+    found = slopes @ w_u.T
+    blocks = (values.split(_ROWS) for values in (found, slopes, features.grid.neurons.flatten(0, 1)))
+    for to_resid, to_logits, neurons in zip(*blocks, strict=True):
+        to_resid.addmm_((to_logits @ read.T).mul_(neurons > 0), w_in.T)
+    return found
+
+
+def _by_readers(grid: GridActivations, slopes: Tensor, column: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients by W_U and by W_L, classes first, from the inputs `rows`, weighted by `column`."""
+    resid_post, neurons = grid.resid_post.flatten(0, 1), grid.neurons.flatten(0, 1)
+    by_unembedding = slopes.new_zeros(slopes.shape[1], resid_post.shape[1])
+    by_read = slopes.new_zeros(slopes.shape[1], neurons.shape[1])
+    for some in rows.split(_ROWS):
+        weighted = (slopes[some] * column[some]).T
+        by_unembedding.addmm_(weighted, resid_post[some])
+        by_read.addmm_(weighted, neurons[some])
+    return by_unembedding, by_read
 
 
 def _weights(train: Array) -> tuple[Array, Array]:
@@ -96,36 +120,6 @@ def _weights(train: Array) -> tuple[Array, Array]:
     n_train = int(train.sum())
     of_train = train / n_train if n_train else np.full(len(train), np.nan)
     return of_train, np.full(len(train), 1 / len(train))
-
-
-def _embedding_gradient(features: Features) -> Callable[[Tensor], Array]:
-    """From d loss / d resid_mid [inputs, d_model] to d loss / d W_E of the number tokens, [p, d_model].
-
-    resid_mid is the sum over heads of attention (to a, b, =) times what the head writes of that token. The
-    slopes of both factors are products over one operand at a time; autograd does the rest, which is small.
-    """
-    p, weights = features.p, features.tensors
-    w_e, w_pos = weights["embed.W_E"].clone().requires_grad_(), weights["pos_embed.W_pos"]
-    w_ov = weights["blocks.0.attn.W_V"] @ weights["blocks.0.attn.W_O"]
-    of_a, of_b, of_eq = attention_pattern({**weights, "embed.W_E": w_e}, p).unbind(1)  # [heads, p, p]
-    write_a, write_b = ((w_e[:p] + w_pos[place]) @ w_ov for place in (0, 1))  # [heads, p, d_model]
-    write_eq = ((w_e[p] + w_pos[2]) @ w_ov).detach()  # [heads, d_model]
-
-    def gradient(slopes: Tensor) -> Array:
-        by_a = slopes.view(p, p, -1)
-        by_b = by_a.transpose(0, 1).contiguous()
-        pairs = [
-            (of_a, (by_a @ write_a.detach().permute(1, 2, 0)).permute(2, 0, 1)),
-            (of_b, (by_b @ write_b.detach().permute(1, 2, 0)).permute(2, 1, 0)),
-            (of_eq, (by_a @ write_eq.T).permute(2, 0, 1)),
-            (write_a, (of_a.detach().permute(1, 0, 2) @ by_a).transpose(0, 1)),
-            (write_b, (of_b.detach().permute(2, 0, 1) @ by_b).transpose(0, 1)),
-        ]
-        outputs, at_outputs = zip(*pairs, strict=True)
-        (found,) = torch.autograd.grad(outputs, w_e, at_outputs, retain_graph=True)
-        return found[:p].numpy()
-
-    return gradient
 
 
 def _of_matrix(values: Array) -> SiteGradient:

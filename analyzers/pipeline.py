@@ -1,8 +1,9 @@
 """Run instruments over the checkpoints of a variant: what is missing, once, and safely.
 
 Each checkpoint is loaded once for all instruments of scope "checkpoint"; what they share is computed once
-(`analyzers.features`). Results are committed in small batches of whole epochs, so that a run that is stopped
-or killed at any instant keeps what was finished and the next one does the rest. An instrument that fails on
+(`analyzers.features`). Results are committed in batches of whole epochs, as often as a tenth of the time
+allows, so that a run that is stopped keeps what was finished, one that is killed all but the last seconds,
+and the next one does the rest. An instrument that fails on
 one epoch, or a checkpoint that cannot be read, is reported and the others go on. Checkpoints may be worked on
 by other processes (`analyzers.checkpoint_work`); only this one writes.
 """
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["INPUTS", "PROBE", "ArtifactStatus", "Failure", "Progress", "Report", "analyze", "plan", "status"]
 
-BATCH_EPOCHS = 8
+BATCH_EPOCHS = 64
 BATCH_SECONDS = 3.0
+COMMIT_SHARE = 0.1  # of the time; a commit rewrites the files of all instruments
 WAIT = 0.2  # seconds between two questions whether to stop, while other processes work
 
 
@@ -145,7 +147,8 @@ class _Analysis:
         self._pending: dict[str, list[tuple[xr.Dataset, str]]] = defaultdict(list)
         self._finals: dict[str, Outputs] = {}
         self._report = Report()
-        self._started = self._committed = time.monotonic()
+        self._started = time.monotonic()
+        self._commit_due = self._started + BATCH_SECONDS
         self._done = 0
         names = None if analyzers is None else list(analyzers)
         self._planned = lambda: stages(variant, names, probe, parameters, self._registry, self._hashes)
@@ -299,7 +302,7 @@ class _Analysis:
         for name, seconds in outcome.features.items():
             self._report.features[name] += seconds
         batch = max(map(len, self._pending.values()), default=0)
-        if batch >= BATCH_EPOCHS or time.monotonic() - self._committed > BATCH_SECONDS:
+        if batch >= BATCH_EPOCHS or time.monotonic() > self._commit_due:
             self._commit()
 
     def _stored_at(self, name: str, epoch: int) -> Outputs:
@@ -312,11 +315,13 @@ class _Analysis:
         return outputs_of(earlier.sel(epoch=epoch)) if epoch in earlier["epoch"].values else {}
 
     def _commit(self) -> None:
+        started = time.monotonic()
         for name in [name for name, pending in self._pending.items() if pending]:
             pending = self._pending.pop(name)
             self._variant.artifacts.commit(self._probe, name, self._by_name[name].key, joined(pending))
             self._count(name, len(pending))
-        self._committed = time.monotonic()
+        now = time.monotonic()
+        self._commit_due = now + max(BATCH_SECONDS, (now - started) / COMMIT_SHARE)
 
     # --- scope "trajectory" ------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from analyzers.fourier import CONSTANT, basis
 from analyzers.resampling import resampler
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 Array = NDArray[Any]
 
 RADIUS = 0.125  # of the p frequencies of the two-sided spectrum
 REDUCED = 14  # cells per side
+_AT_ONCE = 64  # maps that are measured together: few enough to stay in the cache
 METRICS = ("low_frequency_ratio", "variance_preserved", "variance_preserved_area", "gradient")
 
 
@@ -33,19 +37,28 @@ def scales(maps: Array, moments: tuple[Array, Array] | None = None) -> Scales:
 
     moments: their mean and population variance [n], if known already.
     """
-    import torch
-
     values = np.asarray(maps, dtype=np.float64)
-    p = len(values)
     mean, variance = moments or (values.mean(axis=(0, 1)), values.var(axis=(0, 1)))
     total = np.where(variance > CONSTANT * mean**2, variance, np.nan)
+    count = values.shape[2]
+    parts = [slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE)]
+    found = [
+        _of_centred(np.subtract(values[..., part], mean[part], order="C"), total[part]) for part in parts
+    ]
+    return Scales(*(np.concatenate([getattr(one, name) for one in found]) for name in METRICS))
+
+
+def _of_centred(maps: Array, total: Array) -> Scales:
+    """The same of maps of mean 0 whose variance is `total`, NaN for a constant one."""
+    import torch
+
+    p = len(maps)
     waves, k = _low_waves(p)
     down = [resampler(p, REDUCED, method) for method in ("bilinear", "area")]
     back = resampler(REDUCED, p, "bilinear")
     rows = np.concatenate([waves, *down])
-    along_a = (torch.from_numpy(rows) @ torch.from_numpy(values).reshape(p, -1)).numpy()
-    along_a = along_a.reshape(len(rows), p, -1)
-    along_a -= rows.sum(axis=1)[:, None, None] * mean  # as if the mean had been taken off the maps
+    values = torch.from_numpy(maps)
+    along_a = (torch.from_numpy(rows) @ values.view(p, -1)).numpy().reshape(len(rows), p, -1)
     of_waves, bilinear, area = np.split(along_a, np.cumsum([len(waves), REDUCED]))
     return Scales(
         _low_energy(of_waves, waves, k) / (p**2 * total),
@@ -102,12 +115,9 @@ def _kept_variance(along_a: Array, down: Array, back: Array) -> Array:
     return np.maximum((reduced * spread).sum(axis=(0, 1)) / p**2 - mean**2, 0)
 
 
-def _mean_step(maps: Array) -> Array:
+def _mean_step(maps: Tensor) -> Array:
     """Mean of |step| to the next row and of |step| to the next column, averaged, [n]; no wrap-around."""
     p = len(maps)
-    along_a, along_b = np.zeros(maps.shape[2]), np.zeros(maps.shape[2])
-    for number, row in enumerate(maps):  # row by row: the temporaries stay in the cache
-        along_b += np.abs(row[1:] - row[:-1]).sum(axis=0)
-        if number:
-            along_a += np.abs(row - maps[number - 1]).sum(axis=0)
-    return (along_a + along_b) / (2 * p * (p - 1))
+    along_a = (maps[1:] - maps[:-1]).abs_().sum((0, 1))
+    along_b = (maps[:, 1:] - maps[:, :-1]).abs_().sum((0, 1))
+    return np.asarray(((along_a + along_b) / (2 * p * (p - 1))).numpy())

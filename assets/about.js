@@ -5,6 +5,7 @@
   "use strict";
   const PATIENCE = 4000;
   const STEP = 50;
+  const AGAIN = 5000; // after no answer
   let known = null;
   let questions = 0;
 
@@ -30,7 +31,7 @@
       known = answer;
       tdw.emit("about", known);
     } catch (error) {
-      /* the next figure or click will say that the server is gone */
+      if (mine === questions) setTimeout(() => mine === questions && fetchAnswer(mine, variant), AGAIN);
     }
   }
 

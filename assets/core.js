@@ -1,7 +1,8 @@
 /* Shared by every other script of the page: events, DOM building, number formats, questions to the server.
  * The server joins these files into one (dashboard/bundle.py), this one first.
  * Events: "boot" once all scripts have run, "jobs" once Dash is there, "panel" for each new panel,
- * "info" when a variant is known, "about" when what is said of it is, "selection" (state, changed fields, how) at every change, "theme", "order". */
+ * "info" when a variant is known, "about" when what is said of it is, "selection" (state, changed fields, how) at every change, "theme", "order",
+ * "progress" of an analysis. */
 (function (tdw) {
   "use strict";
   const listeners = new Map();

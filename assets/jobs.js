@@ -55,10 +55,18 @@
     if (about.running.length && !isRunning()) start(about.running[0]);
   }
 
+  /* {value, max, text} of the running analysis, null if there is none */
+  function progress() {
+    if (!isRunning()) return null;
+    const bar = document.getElementById("job-bar");
+    return { value: bar.value, max: bar.max, text: document.getElementById("job-text").textContent };
+  }
+
   /* A job that dies leaves no result; dash then only returns to idle. Say so. */
   function follow() {
     const job = document.getElementById("job");
     let running = false;
+    new MutationObserver(() => tdw.emit("progress", progress())).observe(job, { attributes: true, childList: true, characterData: true, subtree: true });
     new MutationObserver(() => {
       const now = isRunning();
       if (running && !now) {
@@ -107,5 +115,5 @@
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
     tdw: { ready: nothing(begin), finished: nothing((result) => tdw.emit("job", result)) },
   });
-  tdw.jobs = { ready: () => ready, start };
+  tdw.jobs = { ready: () => ready, start, progress };
 })((window.tdw = window.tdw || {}));

@@ -19,8 +19,30 @@
     return [
       tdw.el("div", { class: "masthead-title" }, tdw.el("h1", {}, info.variant), badge, about && about.rules.length ? why(about) : null),
       tdw.el("p", { class: "masthead-line" }, saved + " " + sentence(info.reason)),
+      offer(info, about),
       tdw.el("dl", { class: "run-cards" + (about ? "" : " is-waiting") }, ...(about ? about.cards.map(card) : [])),
-    ];
+    ].filter(Boolean);
+  }
+
+  /* What is not computed yet, where nobody can miss it: the button, then the progress in its place. */
+  function offer(info, about) {
+    if (!about || !about.missing.length || !info.epochs.length) return null;
+    const stale = about.stale.length > 0;
+    const text = stale ? `${about.stale.length} results are out of date.` : about.missing.length === about.analyzers ? "This run is not analysed yet; its losses are below." : `${about.missing.length} of ${about.analyzers} results are not computed yet.`;
+    return tdw.el("div", { class: "offer" },
+      tdw.el("p", {}, tdw.el("span", { class: "dot is-missing" }), text), tdw.el("button", { type: "button", class: "button is-primary", "data-action": "analyze" }, stale ? "Compute again" : "Analyze this run"),
+      tdw.el("div", { class: "offer-progress", hidden: true }, tdw.el("progress", { "aria-label": "Progress of the analysis of this run" }), tdw.el("span", {})));
+  }
+  function showProgress() {
+    const home = document.querySelector(".offer");
+    const now = tdw.jobs.progress();
+    document.documentElement.classList.toggle("is-analysing", now !== null);
+    if (!home) return;
+    home.querySelector("button").hidden = now !== null;
+    home.querySelector(".offer-progress").hidden = now === null;
+    if (now === null) return;
+    Object.assign(home.querySelector("progress"), { max: now.max, value: now.value });
+    home.querySelector(".offer-progress span").textContent = now.text;
   }
 
   /* The rules of the classification, those that decided first. */
@@ -41,6 +63,7 @@
     const info = tdw.selection.info();
     if (!info) return;
     document.getElementById("masthead").replaceChildren(...heading(info, tdw.about.of()));
+    showProgress();
     document.documentElement.dataset.variant = info.error ? "unknown" : "known";
     document.title = (info.error ? "" : info.variant + " · ") + "Training Dynamics Workbench";
     document.getElementById("status").textContent = info.error ? "" : "Showing " + info.variant;
@@ -48,4 +71,5 @@
 
   tdw.on("info", show);
   tdw.on("about", show);
+  tdw.on("progress", showProgress);
 })((window.tdw = window.tdw || {}));

@@ -64,9 +64,11 @@
   tdw.on("panel", hint);
   tdw.on("drawn", hint);
   tdw.on("selection", (state, changed) => {
-    if (changed.has("variant")) document.querySelectorAll(".panel-chips:has(.chip)").forEach((home) => home.replaceChildren());
-    else document.querySelectorAll(".panel-chips:has(.chip)").forEach(press);
-    if (changed.has("variant")) for (const panel of tdw.panels.all()) hint(panel);
+    const offered = new Set([...document.querySelectorAll(".panel-chips > .chip")].map((chip) => chip.parentNode));
+    if (changed.has("variant")) {
+      offered.forEach((home) => home.replaceChildren());
+      for (const panel of tdw.panels.all()) hint(panel);
+    } else offered.forEach(press);
   });
   tdw.chips = { clicked, announced };
 })((window.tdw = window.tdw || {}));

@@ -72,6 +72,10 @@
     closeOthers(null);
     if (open && open.contains(document.activeElement)) open.querySelector("summary").focus();
   });
+  document.addEventListener("toggle", (event) => {
+    const panel = event.target.closest && event.target.closest(".panel");
+    if (panel) panel.classList.toggle("has-open", panel.querySelector(".pops[open]") !== null);
+  }, true);
   tdw.on("selection", showSteps);
 
   tdw.frame = { build, closeOthers };

@@ -179,6 +179,15 @@
       panel.el.classList.remove("is-loading");
       return;
     }
+    await tdw.turns.take(panel, () => show(panel, key, answer));
+  }
+
+  async function show(panel, asked, received) {
+    if (panel.asked !== asked || !panel.el.isConnected) return;
+    let [key, answer] = [asked, received];
+    const newest = tdw.selection.known() ? JSON.stringify(wanted(panel)) : key;
+    if (newest !== key && remembered.has(newest)) [key, answer] = [newest, remembered.get(newest).answer];
+    panel.asked = key;
     panel.el.dataset.state = answer.state;
     try {
       await tdw.drawing.show(panel, answer);
@@ -192,7 +201,7 @@
     panel.answered = key;
     panel.el.dataset.drawn = key;
     panel.el.classList.remove("is-loading");
-    ask(panel);
+    if (!running) ask(panel);
   }
 
   /* The answers used last; their key holds everything that they depend on, the results' versions too. */
@@ -234,6 +243,34 @@
     for (const panel of panels.values()) if (panel.visible) ask(panel);
     prepare();
   }
+
+  /* While the epoch runs (playing, a key held down) faster than figures can be asked for, they are drawn a few times
+   * a second from what is remembered, without a question; when it rests, all are brought up to date. */
+  const RUNNING = 130;
+  const GLIMPSE = 250;
+  let last = 0;
+  let running = false;
+  let glimpsed = 0;
+  let rest = 0;
+  function changed(state, fields, how) {
+    const now = performance.now();
+    const busy = running || [...panels.values()].some((panel) => panel.visible && panel.asked !== null);
+    running = how === "replace" && fields.size === 1 && fields.has("epoch") && now - last < RUNNING && busy;
+    last = now;
+    clearTimeout(rest);
+    if (!running) {
+      askAll();
+      return;
+    }
+    rest = setTimeout(() => {
+      running = false;
+      askAll();
+    }, RUNNING);
+    if (now - glimpsed < GLIMPSE) return;
+    glimpsed = now;
+    for (const panel of panels.values()) if (panel.visible && remembered.has(JSON.stringify(wanted(panel)))) ask(panel);
+  }
+
   function resized(panel) {
     const before = String(panel.size);
     if (before !== String(measure(panel)) && panel.visible) ask(panel);
@@ -257,7 +294,7 @@
     scan();
     new MutationObserver(scan).observe(document.getElementById("detail-content"), { childList: true });
   });
-  tdw.on("selection", askAll);
+  tdw.on("selection", changed);
   tdw.on("info", (info) => {
     if (info.error || !info.epochs.length) return;
     for (const panel of panels.values()) {

@@ -3,6 +3,7 @@
   "use strict";
   const PATIENCE = 4000;
   const STEP = 20;
+  const SKIPPED = /\/polyfill@/; // for browsers without modules; it would replace what plotly uses most by slower functions
 
   const loaded = (script) => new Promise((resolve) => {
     script.onload = script.onerror = resolve;
@@ -14,6 +15,7 @@
     const held = document.getElementById("later").content;
     const running = [];
     for (const one of held.querySelectorAll("script")) {
+      if (SKIPPED.test(one.getAttribute("src"))) continue;
       const script = document.createElement("script");
       for (const { name, value } of one.attributes) script.setAttribute(name, value);
       script.async = false;

@@ -101,7 +101,14 @@
     unspecialised: (set, item) => set.columns.specialised[item] === 0,
   };
 
+  /* The items in order; made once per answer and choice, as playing comes back to it. */
   function arranged(set, params, state) {
+    const asked = [params.order, params.show, params.order === "similarity" && state.neuron, params.show === "selected frequency" && state.frequency].join();
+    if (set.asked !== asked) [set.asked, set.items] = [asked, arrange(set, params, state)];
+    return set.items;
+  }
+
+  function arrange(set, params, state) {
     let items = Array.from({ length: set.count }, (_, item) => item);
     const test = SHOWN[params.show];
     if (test) items = items.filter((item) => test(set, item, state));
@@ -134,6 +141,16 @@
     return made;
   }
 
+  /* "#rrggbb" per frequency as one number a pixel. */
+  function underlinesOf(colours) {
+    const made = {};
+    for (const [frequency, hex] of Object.entries(colours)) {
+      const [r, g, b] = [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+      made[frequency] = (255 << 24) | (b << 16) | (g << 8) | r;
+    }
+    return made;
+  }
+
   /* Columns, rows and the pitch in CSS pixels that fill the body best. */
   function grid(set, count, width, height) {
     const labelled = set.across > 0;
@@ -152,9 +169,15 @@
     return { ...best, left: 0, labelled };
   }
 
-  function pixelsOf(set, items, place, common) {
+  function pixelsOf(host, items, place, common) {
+    const { set } = host;
     const cell = set.size + GAP;
-    const image = new ImageData(place.columns * cell, place.rows * cell);
+    const [width, height] = [place.columns * cell, place.rows * cell];
+    if (!host.image || host.image.width !== width || host.image.height !== height || host.image.tiles !== items.length) {
+      host.image = new ImageData(width, height);
+      host.image.tiles = items.length;
+    }
+    const { image } = host;
     const out = new Uint32Array(image.data.buffer);
     const colours = ramp();
     let low = Infinity, high = -Infinity;
@@ -164,6 +187,7 @@
     }
     const table = new Uint32Array(256);
     const area = set.size * set.size;
+    const underlines = set.underlines = set.underlines || underlinesOf(set.colours);
     items.forEach((item, index) => {
       let lut = colours;
       if (common && high > low) {
@@ -177,14 +201,19 @@
         let to = corner + row * image.width;
         for (const end = from + set.size; from < end; from++, to++) out[to] = lut[set.pixels[from]];
       }
-      const colour = set.columns.frequency && set.colours[set.columns.frequency[item]];
-      if (colour) {
-        const value = (255 << 24) | (parseInt(colour.slice(5, 7), 16) << 16) | (parseInt(colour.slice(3, 5), 16) << 8) | parseInt(colour.slice(1, 3), 16);
-        const line = corner + set.size * image.width;
-        out.fill(value, line, line + set.size);
-      }
+      const line = corner + set.size * image.width;
+      out.fill(set.columns.frequency ? underlines[set.columns.frequency[item]] || 0 : 0, line, line + set.size);
     });
     return image;
+  }
+
+  /* What the page's style says, asked once per theme. */
+  function styleOf(host) {
+    if (!host.style) {
+      const style = getComputedStyle(host.el);
+      host.style = { accent: style.getPropertyValue("--accent").trim() || style.color, ink: style.color, font: "11px " + style.fontFamily };
+    }
+    return host.style;
   }
 
   const isChosen = (set, item, field, state) => set.columns[field] && set.columns[field][item] === state[field];
@@ -192,8 +221,10 @@
   function paint(host) {
     const { set } = host;
     const slot = host.el.querySelector(".panel-slot");
-    const [width, height] = [slot.clientWidth, slot.clientHeight];
-    if (!set || width === 0) return;
+    if (!set || !host.onScreen) return;
+    if (!host.room) host.room = [slot.clientWidth, slot.clientHeight];
+    const [width, height] = host.room;
+    if (width === 0) return;
     const state = tdw.selection.get();
     const params = tdw.panels.parametersOf(host);
     const items = arranged(set, params, state);
@@ -210,24 +241,25 @@
     host.items = items;
     host.place = place;
     host.note.textContent = items.length ? progressOf(host) : "No neuron is of this kind at this epoch.";
+    host.el.dataset.drawn = host.shown;
     if (!items.length) return;
-    const image = pixelsOf(set, items, place, params.scale === "common");
-    host.buffer.width = image.width;
-    host.buffer.height = image.height;
+    const image = pixelsOf(host, items, place, params.scale === "common");
+    if (host.buffer.width !== image.width || host.buffer.height !== image.height) {
+      host.buffer.width = image.width;
+      host.buffer.height = image.height;
+    }
     host.buffer.getContext("2d").putImageData(image, 0, 0);
     const share = set.size / (set.size + GAP);
     context.imageSmoothingEnabled = place.pitch * share < set.size;
     context.drawImage(host.buffer, place.left, 0, place.columns * place.pitch, place.rows * place.pitch);
     outline(host, context, state);
     if (place.labelled) label(host, context);
-    host.el.dataset.drawn = host.shown;
     host.el.dataset.frames = String(Number(host.el.dataset.frames || 0) + 1);
   }
 
   function outline(host, context, state) {
     const { set, items, place } = host;
-    const style = getComputedStyle(host.el);
-    context.strokeStyle = style.getPropertyValue("--accent") || style.color;
+    context.strokeStyle = styleOf(host).accent;
     const fields = host.marks.filter((field) => field !== "frequency");
     items.forEach((item, index) => {
       const matches = fields.filter((field) => isChosen(set, item, field, state)).length;
@@ -240,9 +272,8 @@
 
   function label(host, context) {
     const { set, place } = host;
-    const style = getComputedStyle(host.el);
-    context.fillStyle = style.color;
-    context.font = "11px " + style.fontFamily;
+    context.fillStyle = styleOf(host).ink;
+    context.font = styleOf(host).font;
     context.textBaseline = "middle";
     context.textAlign = "right";
     for (let row = 0; row < place.rows; row++) context.fillText("head " + set.columns.head[row * place.columns], place.left - 6, (row + 0.5) * place.pitch);
@@ -382,7 +413,7 @@
   }
 
   function settled() {
-    return [...hosts.values()].filter((host) => host.visible).every((host) =>
+    return [...hosts.values()].filter((host) => host.onScreen).every((host) =>
       host.el.dataset.state && host.el.dataset.state !== "figure" || (host.shown === host.wanted && host.el.dataset.drawn === host.shown));
   }
 
@@ -396,22 +427,34 @@
       look(host);
     }
   }, { rootMargin: "160px" });
+  /* Answers are fetched for what is near the screen; only what is on it is painted. */
+  const screen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const host = hosts.get(entry.target);
+      if (!host) continue;
+      host.onScreen = entry.isIntersecting;
+      if (host.onScreen && host.el.dataset.drawn !== host.shown) paint(host);
+    }
+  });
   const resized = new ResizeObserver((entries) => {
     for (const entry of entries) {
       const host = hosts.get(entry.target.closest(".panel"));
-      if (host && host.visible) paint(host);
+      if (!host) continue;
+      host.room = null;
+      paint(host);
     }
   });
 
   function watch(el) {
     const words = (text) => text.split(" ").filter(Boolean);
     const host = {
-      el, view: el.dataset.view, place: null, visible: false, fetching: 0, set: null, items: null, wanted: null, shown: null,
+      el, view: el.dataset.view, place: null, visible: false, onScreen: false, fetching: 0, set: null, items: null, wanted: null, shown: null,
       fields: words(el.dataset.asks), needs: words(el.dataset.needs), marks: words(el.dataset.marks),
       defaults: JSON.parse(el.dataset.parameters), buffer: document.createElement("canvas"), note: { textContent: "" },
     };
     hosts.set(el, host);
     sight.observe(el);
+    screen.observe(el);
     resized.observe(el.querySelector(".panel-slot"));
     tdw.emit("panel", { el, view: host.view, place: el.dataset.place, defaults: host.defaults });
   }
@@ -420,6 +463,7 @@
     for (const [el] of hosts) {
       if (el.isConnected) continue;
       sight.unobserve(el);
+      screen.unobserve(el);
       hosts.delete(el);
     }
     document.querySelectorAll('.panel[data-component="tiles"]').forEach((el) => {
@@ -438,7 +482,10 @@
   tdw.on("selection", lookAll);
   tdw.on("info", lookAll);
   tdw.on("theme", () => {
-    for (const host of hosts.values()) if (host.visible) paint(host);
+    for (const host of hosts.values()) {
+      host.style = null;
+      paint(host);
+    }
   });
 
   tdw.tiles = { neighbour, settled, retry: (el) => hosts.has(el) && look(hosts.get(el)), unpack, arranged };

@@ -15,8 +15,8 @@ RULE = "rule: "
 # label of the card -> (metric of the run's summary, format, note)
 FROM_SUMMARY = {
     "Largest test loss": ("largest test loss", "{:.3g}", ""),
-    "Restricted loss": ("restricted loss (sum_directions), final", "{:.2g}", "key frequencies alone"),
-    "Excluded loss": ("excluded loss (sum_directions), final", "{:.3g}", "without them"),
+    "Restricted loss": ("restricted loss (sum_directions), final", "{:.2g}", "key waves alone"),
+    "Excluded loss": ("excluded loss (sum_directions), final", "{:.3g}", "without key waves"),
     "Logits as waves": ("logits as waves (double_centred), final", "{:.1%}", "of the variance"),
     "Dimensions of W_E": ("participation ratio of W_E (singular values), final", "{:.1f}", "participation"),
     "Weight norm": ("weight norm, final", "{:.3g}", "at the end"),
@@ -58,7 +58,7 @@ def _turn(turn: Mapping[str, Any]) -> Iterator[Card]:
     onset, completion, memorised = (turn.get(name) for name in ("onset", "completion", "memorised"))
     if onset:
         value = f"{round(onset[1]):,}"
-        note = f"{onset[1] / memorised[1]:.1f} × memorisation" if memorised and memorised[1] else "epoch"
+        note = f"{onset[1] / memorised[1]:.1f} × memorised" if memorised and memorised[1] else "epoch"
         yield _card("Turn begins", value, note, "First epoch by which the test loss had turned downwards.")
     if onset and completion:
         length = round(completion[1] - onset[1])

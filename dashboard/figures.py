@@ -153,8 +153,8 @@ def _missing(missing: MissingArtifact) -> dict[str, Any]:
     command = f"tdw analyze {missing.variant}" + ("" if standard else f" --analyzer {missing.analyzer}")
     slow = "" if standard else " It is slow, so it runs only when it is asked for by name."
     text = (
-        f"This view is drawn from {missing.analyzer}, which has not been computed for {missing.variant}{at}."
-        f"{slow} Analyze computes it here; {command} does it in a terminal."
+        f"Drawn from {missing.analyzer}, which has not been computed for {missing.variant}{at}."
+        f"{slow} In a terminal: {command}."
     )
     analyzers = [] if standard else [missing.analyzer]
     return {**_message("missing", "Not analysed yet", text, "analyze"), "analyzers": analyzers}

@@ -49,12 +49,12 @@ def variant_info(
         "variants": options(variants),
     }
     try:
-        if name is None and not variants:
+        variant = shown_first(variants) if name is None else workspace[name]
+        if variant is None:
             raise WorkbenchError(
                 f"There are no variants in {workspace.path} yet. Train one: "
                 "tdw train modular_addition --p 59 --seed 1 --epochs 2000"
             )
-        variant = workspace[name] if name is not None else _first(variants)
         return {**answer, **_needed(variant, results, list(analyzers))}
     except WorkbenchError as error:
         return {**answer, "error": str(error)}
@@ -82,6 +82,7 @@ def about(
         "cards": cards(variant, summary),
         "classification": summary["classification"],
         "rules": rules(summary),
+        "analyzers": len(states),
         "missing": [state.analyzer for state in states if not state.complete],
         "stale": [state.analyzer for state in states if state.stale_reason],
         "running": running(variant.name),
@@ -105,9 +106,9 @@ def pulse(workspace: Workspace, results: Results, analyzers: Iterable[str], name
         return ""
 
 
-def _first(variants: Sequence[Variant]) -> Variant:
-    """The first variant by name that has checkpoints, or the first one."""
-    return next((variant for variant in variants if variant.epochs), variants[0])
+def shown_first(variants: Sequence[Variant]) -> Variant | None:
+    """The variant of a page that names none: the first by name that has checkpoints, or the first one."""
+    return next((variant for variant in variants if variant.epochs), variants[0] if variants else None)
 
 
 def _needed(variant: Variant, results: Results, analyzers: list[str]) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from waitress.server import create_server
 
+from dashboard.info import shown_first
 from dashboard.security import credentials, is_loopback, require_permission
 from dashboard.server import create_app
+from dashboard.work.launch import start
+from dashboard.work.orders import AnalyzeOrder
 from data import Workspace
 from data.errors import WorkbenchError
 
@@ -26,10 +29,13 @@ def serve(
 ) -> None:
     """Serve the dashboard until interrupted. None is the default workspace, made from the samples if absent.
 
+    Where nothing has been analysed yet, the variant that the page shows first is, in the background.
+
     Raises WorkbenchError when the host would be open to others without a password or the port is taken.
     """
     require_permission(host, insecure)
-    app = create_app(Workspace() if workspace is None else Workspace(workspace))
+    opened = Workspace() if workspace is None else Workspace(workspace)
+    app = create_app(opened)
     client = app.server.test_client()
     for path in ("/", "/_info"):  # what the first visitor would otherwise wait for: imports, one-time set-up
         client.get(path, auth=credentials())
@@ -39,8 +45,13 @@ def serve(
         if error.errno != errno.EADDRINUSE:
             raise WorkbenchError(f"Cannot listen on {host}:{port}: {error.strerror}.") from error
         raise WorkbenchError(f"Port {port} is in use. Choose another one with --port.") from error
+    begun = analyse_first(opened)
     address = f"http://{'127.0.0.1' if not is_loopback(host) else host}:{port}/"
     print(f"The workbench is at {address} (Ctrl+C stops it).", flush=True)
+    if begun:
+        print(
+            f"Nothing is analysed yet: {begun} is now, in the background; the page shows how far.", flush=True
+        )
     if open_browser:
         threading.Timer(0.3, webbrowser.open, [address]).start()
     try:
@@ -49,3 +60,14 @@ def serve(
         pass
     finally:
         server.close()
+
+
+def analyse_first(workspace: Workspace) -> str | None:
+    """Begin to analyse the variant that is shown first; its name, or None if anything is analysed already."""
+    if any(workspace.path.glob("variants/*/*/artifacts/*/*")):
+        return None
+    shown = shown_first(workspace.variants())
+    if shown is None or not shown.epochs:
+        return None
+    start(workspace, AnalyzeOrder(variants=[shown.name]))
+    return shown.name

@@ -6,6 +6,7 @@ import contextlib
 import re
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from data.errors import BadParameter
 
@@ -39,6 +40,11 @@ class JobFiles:
     def add_losses(self, epoch: int, train: float, test: float) -> None:
         """Add one point of the live loss curve."""
         self._append(self.losses, f"{epoch} {train:.9g} {test:.9g}\n")
+
+    def output(self) -> BinaryIO:
+        """The log, for what the process of the job prints."""
+        self.log.parent.mkdir(exist_ok=True)
+        return self.log.open("ab")
 
     def read_log(self) -> str:
         """The end of the log, "" if nothing was written."""

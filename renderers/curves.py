@@ -215,11 +215,15 @@ def _last(values: np.ndarray) -> float:
 
 
 def epoch_curves(
-    scene: Scene, epochs: np.ndarray, curves: Mapping[str, np.ndarray], hover: str
+    scene: Scene,
+    epochs: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+    hover: str,
+    colours: Sequence[str] | None = None,
 ) -> tuple[list[Trace], list[Label]]:
-    """One curve over epochs per name, in the colours of the theme, and their labels."""
+    """One curve over epochs per name, in the given colours or else those of the theme, and their labels."""
     traces, labels = [], []
-    for (name, values), colour in zip(curves.items(), scene.theme.series, strict=False):
+    for (name, values), colour in zip(curves.items(), colours or scene.theme.series, strict=False):
         traces.append(
             line(
                 epochs,

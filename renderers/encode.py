@@ -33,8 +33,12 @@ def encode(figure: Any) -> Any:
 
 
 def _array(array: np.ndarray) -> Any:
-    if array.dtype.kind not in "iuf" or array.ndim not in (1, 2) or array.size == 0:
+    if array.dtype.kind not in "iuf" or array.size == 0:
         return encode(array.tolist())
+    if array.ndim not in (1, 2):
+        values = array.astype(object)
+        values[~np.isfinite(array)] = None
+        return values.tolist()
     packed = _narrow(array)
     spec: dict[str, Any] = {
         "dtype": packed.dtype.str[1:],

@@ -64,6 +64,7 @@ def axis(scene: Scene, title: str, **more: Any) -> dict[str, Any]:
         "tickcolor": scene.theme.line,
         "showline": True,
         "zeroline": False,
+        "zerolinecolor": scene.theme.line,
         "ticks": "outside",
         "ticklabeloverflow": "allow",  # hiding them costs plotly a measurement of every label at every draw
         "ticklen": 3,
@@ -80,6 +81,7 @@ def log_axis(scene: Scene, title: str, values: np.ndarray) -> dict[str, Any]:
     style: dict[str, Any] = {"type": "log", "range": [low - pad, high + pad], "exponentformat": "power"}
     if high - low > 2:
         style["dtick"] = max(1, int(np.ceil((high - low) / (5 if scene.compact else 8))))
+        style["tickfont"] = {"size": 0.8 * font_size(scene)}  # plotly enlarges powers by a quarter
     else:
         style.update(tickformat="~g", nticks=5)
     return axis(scene, title, **style)
@@ -111,7 +113,7 @@ def layout(
     `right` and `top` are pixels beyond the least margin; `more` goes into the layout as it is.
     """
     theme, size = scene.theme, font_size(scene)
-    margin = {"l": 46, "r": 10, "t": 10, "b": 36} if scene.compact else {"l": 66, "r": 16, "t": 14, "b": 50}
+    margin = _margin(scene)
     if y.get("type") == "log":
         margin["l"] += 8
     margin = {**margin, "r": margin["r"] + right, "t": margin["t"] + top, "pad": 0}
@@ -329,7 +331,8 @@ def mark_events(scene: Scene, figure_layout: dict[str, Any], *, rail: bool = Fal
     if not shown:
         return
     margin, line_height = figure_layout["margin"], font_size(scene) + 1
-    width = plot_size(scene, right=margin["r"] - _margin(scene)["r"])[0]
+    least = _margin(scene)
+    width = plot_size(scene, right=margin["r"] + margin["l"] - least["r"] - least["l"])[0]
     centres = np.array([(event.low + event.high) / 2 for event in shown])
     wanted = (centres - low) / ((high - low) or 1) * width
     sizes = np.array([0.6 * (font_size(scene) - 1) * len(event.label) + 9 for event in shown])

@@ -12,13 +12,26 @@ from renderers.payload import Where
 from renderers.source import Scene
 
 KINDS = ("W_E", "W_Q", "W_K", "W_V", "W_O", "W_in", "W_out", "W_U")
+_SERIES = ("W_E", "W_U", "W_in", "W_out", "W_Q", "W_K", "W_V", "W_O")
 PER_HEAD = ("W_Q", "W_K", "W_V", "W_O")
 WHOLE = ("W_E", "W_in", "W_out", "W_U")
 
 
 def matrix_colour(scene: Scene, matrix: str) -> str:
-    """The colour of a matrix, the same for all of its heads."""
-    return scene.theme.series[KINDS.index(matrix.partition(".")[0])]
+    """The colour of a matrix, the same in every view and for all of its heads.
+
+    W_L = W_out W_U, which is no matrix of the model, has the colour of the text, W_pos that of notes.
+    """
+    theme, kind = scene.theme, matrix.partition(".")[0]
+    return {"W_L": theme.text, "W_pos": theme.muted}.get(kind) or theme.series[_SERIES.index(kind)]
+
+
+def set_colour(scene: Scene, parameters: str) -> str:
+    """The colour of a set of parameters: that of its matrix, or of the first of its matrices."""
+    if parameters == "all":
+        return scene.theme.text
+    first = {"embedding": "W_E", "attention": "W_Q", "mlp": "W_in"}
+    return matrix_colour(scene, first.get(parameters, parameters))
 
 
 def readable(matrix: str) -> str:

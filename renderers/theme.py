@@ -35,6 +35,10 @@ class Theme:
     time: tuple[str, ...]
     series: tuple[str, ...]
 
+    def split(self, name: str) -> str:
+        """The colour of a set of inputs, the same in every view: train, test, or all of them."""
+        return {"train": self.series[0], "test": self.series[1]}.get(name, self.muted)
+
     def scale(self, kind: str = "sequential") -> Colorscale:
         """A plotly colorscale: sequential (little to much), diverging (about zero), time or cyclic."""
         stops: tuple[str, ...] = {

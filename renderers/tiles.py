@@ -97,9 +97,10 @@ def draw_tiles(data: xr.Dataset, scene: Scene) -> Figure:
     if not np.isfinite(high).any():
         return message(scene, "The maps hold no numbers at this epoch.")
     common = scene.params.get("scale", "own") == "common"
+    tile /= 255
     if common:
-        tile = low[:, None, None] + tile / 255 * (high - low)[:, None, None]
-    limits = (float(np.nanmin(low)), float(np.nanmax(high))) if common else (0.0, 255.0)
+        tile = low[:, None, None] + tile * (high - low)[:, None, None]
+    limits = (float(np.nanmin(low)), float(np.nanmax(high))) if common else (0.0, 1.0)
     count = data.sizes["item"]
     across = int(data.attrs.get("across", 0)) or int(np.ceil(np.sqrt(count * 2.2)))
     down, pitch = -(-count // across), size + 1
@@ -118,7 +119,7 @@ def draw_tiles(data: xr.Dataset, scene: Scene) -> Figure:
         np.arange(cells.shape[1]),
         np.arange(cells.shape[0]),
         cells,
-        unit=data.attrs["unit"] if common else "share of the tile's own range (of 255)",
+        unit=data.attrs["unit"] if common else "share of the tile's own range",
         hover="<br>".join(f"{field} %{{customdata[{index}]}}" for index, field in enumerate(fields)),
         payload=marks,
         limits=limits,

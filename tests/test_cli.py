@@ -575,3 +575,73 @@ def test_analyzers_says_which_run_by_name_only(tdw):
     assert "when seen" in rows["neuron_map"]
     assert "by name" in rows["llc"]
     assert {found["name"]: found["standard"] for found in tdw("analyzers", "--json").json}["llc"] is False
+
+
+# --- jobs and the doctor ---------------------------------------------------------------------------------
+
+
+def test_what_the_command_does_is_a_job(tdw, stored):
+    fails(tdw(*TRAIN, *KEPT), "is already in")
+    assert tdw("resume", NAME, "--epochs", "40", "--device", "cpu").code == 0
+    assert tdw("fork", NAME, "--at", "20", "--lr", "1e-4", "--device", "cpu").code == 0
+    assert tdw("analyze", NAME, "--analyzer", "weight_norms").code == 0
+    listed = tdw("jobs", "--json").json
+    assert [(job["title"], job["state"]) for job in listed] == [
+        (f"Analyse {NAME}", "done"),
+        (f"Fork {NAME} at epoch 20", "done"),
+        (f"Go on with {NAME}", "done"),
+        (f"Train {NAME}", "failed"),
+    ]
+    table = tdw("jobs")
+    assert "4 jobs in" in table.out
+    assert "0 of them active" in table.out
+    assert f"{NAME} is trained to epoch 40." in table.out
+    log = tdw("jobs", "log", listed[2]["id"]).out
+    assert "Ends: done." in log
+
+
+def test_a_job_is_cancelled_and_resumed(tdw, stored):
+    from dashboard.work.launch import enlist
+    from dashboard.work.orders import parse
+    from data.database.jobs import JobStore
+
+    workspace = Workspace(stored)
+    job, _ = enlist(workspace, parse({"kind": "resume", "variant": NAME, "epochs": 40, "device": "cpu"}))
+    fails(tdw("resume", NAME, "--epochs", "40"), job.id, "does this already", f"tdw jobs cancel {job.id}")
+    fails(tdw("resume", NAME, "--epochs", "50"), job.id, f"{NAME} is being written by the job")
+    assert "is cancelled. Cancelled before it began." in tdw("jobs", "cancel", job.id).out
+    done = tdw("jobs", "resume", job.id)
+    assert done.out.splitlines()[-1] == f"Done: Go on with {NAME}."
+    assert workspace[NAME].history["epoch"][-1] == 40
+    fails(tdw("jobs", "resume", job.id), "is done; there is nothing left")
+    fails(tdw("jobs", "cancel", "x"), "There is no job 'x'; `tdw jobs` lists them.")
+    fails(tdw("jobs", "log", "../x"), "'../x' is not the id of a job")
+    running, _ = enlist(workspace, parse({"kind": "resume", "variant": NAME, "epochs": 60}))
+    JobStore(workspace.database).claim(running.id)
+    assert "to stop; it does so at its next report" in tdw("jobs", "cancel", running.id).out
+    assert "stopping" in tdw("jobs").out
+
+
+def test_the_keyboard_cancels(tdw, stored, monkeypatch):
+    def interrupted(*arguments, **other):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("training.run.resume_variant", interrupted)
+    assert tdw("resume", NAME, "--epochs", "40").code == 130
+    (job,) = tdw("jobs", "--json").json
+    assert (job["state"], job["message"][:29]) == ("cancelled", "Interrupted from the keyboard")
+
+
+def test_the_doctor_finds_and_mends(tdw, stored):
+    fails(tdw("doctor"), "One thing is wrong", "--repair")
+    assert "is in order: 1 variants." in tdw("doctor", "--rebuild").out
+    path = Workspace(stored)[NAME].at(20).path
+    path.write_bytes(path.read_bytes()[:-10])
+    done = tdw("doctor", "--json")
+    assert done.code == 1
+    (finding,) = [found for found in json.loads(done.out)["findings"] if found["mend"] == "put aside"]
+    assert (finding["subject"], finding["path"]) == (NAME, str(path))
+    mended = tdw("doctor", "--repair")
+    assert mended.code == 0
+    assert "Moved variants/modular_addition/" in mended.out
+    assert Workspace(stored)[NAME].epochs == [0, 10, 30]

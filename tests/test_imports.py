@@ -51,6 +51,8 @@ def test_a_layer_imports_only_layers_below(layer: str) -> None:
         ("training.trainer", {"xarray", "zarr", "pandas", "plotly", "dash"}),
         ("analyzers.pipeline", {"plotly", "dash"}),
         ("renderers", {"dash"}),
+        ("dashboard.work.launch", {"torch", "plotly", "dash"}),
+        ("dashboard.work.perform", {"torch", "plotly", "dash"}),
     ],
 )
 def test_importing_a_layer_does_not_load_what_it_should_not(module: str, heavy: set[str]) -> None:

@@ -139,7 +139,8 @@ def neuron_map(weights: Weights, p: int, neuron: int) -> Tensor:
 
 def _neurons(weights: Weights, resid_mid: Tensor) -> Tensor:
     """ReLU(resid_mid W_in + b_in), [..., d_mlp]."""
-    return torch.relu(_biased(resid_mid @ weights["blocks.0.mlp.W_in"], weights, "blocks.0.mlp.b_in"))
+    before = _biased(resid_mid @ weights["blocks.0.mlp.W_in"], weights, "blocks.0.mlp.b_in")
+    return before.relu_()  # in place: a second array of that size costs more than the arithmetic
 
 
 def _biased(values: Tensor, weights: Weights, name: str) -> Tensor:
@@ -157,9 +158,9 @@ def _written(weights: Weights, p: int, pattern: Tensor) -> Tensor:
     x_a, x_b, x_eq = _token_rows(weights, p)
     w_ov = weights["blocks.0.attn.W_V"] @ weights["blocks.0.attn.W_O"]  # [n_heads, d_model, d_model]
     write_a, write_b, write_eq = x_a @ w_ov, x_b @ w_ov, x_eq @ w_ov  # [n_heads, p or 1, d_model]
-    from_a = pattern[:, 0].permute(1, 2, 0) @ write_a.transpose(0, 1)  # batch a: [b, h] @ [h, d_model]
+    of_a = torch.cat([write_a, write_eq.expand_as(write_a)]).transpose(0, 1)  # [a, 2 n_heads, d_model]
+    from_a = torch.cat([pattern[:, 0], pattern[:, 2]]).permute(1, 2, 0) @ of_a  # batch a
     from_b = pattern[:, 1].permute(2, 1, 0) @ write_b.transpose(0, 1)  # batch b: [a, h] @ [h, d_model]
-    from_eq = pattern[:, 2].permute(1, 2, 0) @ write_eq.squeeze(1)
-    written = from_a + from_b.transpose(0, 1) + from_eq
+    written = from_a + from_b.transpose(0, 1)
     bias = weights.get("blocks.0.attn.b_V")
     return written if bias is None else written + (bias[:, None] @ weights["blocks.0.attn.W_O"]).sum((0, 1))

@@ -8,7 +8,7 @@ import numpy as np
 
 from analyzers.clock_pizza import distance_irrelevance, gradient_cosines, mean_by_distance, wave_fits
 from analyzers.features import Features
-from analyzers.logit_variance import CENTRINGS, share, variances
+from analyzers.logit_variance import CENTRINGS, share
 from analyzers.registry import Output, analyzer
 from analyzers.sum_waves import answer_sign
 
@@ -17,7 +17,7 @@ LOGITS = ("right", "best_wrong")
 
 @analyzer(
     name="clock_pizza",
-    version=1,
+    version=2,
     scope="checkpoint",
     kind="outputs",
     title="Clock and pizza coordinates",
@@ -65,14 +65,12 @@ def clock_pizza(features: Features, draws: int = 100) -> dict[str, Any]:
     task = features.task
     sign = answer_sign(task)
     triples = np.random.default_rng(0).integers(0, task.p, (max(draws, 1), 3))
-    cosines = gradient_cosines(features.tensors, task.p, triples)
-    rows = np.arange(task.p**2)
-    right = features.logits[rows, task.labels]
-    others = features.logits.copy()
-    others[rows, task.labels] = -np.inf
-    maps = (right.reshape(task.p, task.p), others.max(axis=1).reshape(task.p, task.p))
+    cosines = gradient_cosines(features.tensors, features.grid, triples)
+    right = features.logits[np.arange(task.p**2), task.labels]
+    best_wrong = right - features.loss_and_margin[1]
+    maps = (right.reshape(task.p, task.p), best_wrong.reshape(task.p, task.p))
     clock, pizza = wave_fits(mean_by_distance(features.logits, sign))
-    wholes = variances(features.logits)
+    wholes = features.logit_variances
     return {
         "logit": list(LOGITS),
         "centring": list(CENTRINGS),

@@ -81,7 +81,7 @@ def frequency_ablation(features: Features) -> dict[str, Any]:
     return {
         "split": list(SPLITS),
         "loss": loss,
-        "model_loss": split_means(cross_entropy(features.logits, task.labels), task),
+        "model_loss": split_means(features.loss_and_margin[0], task),
         "null_mean": null[:, 0],
         "null_low": null[:, 1],
         "null_high": null[:, 2],

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from analyzers.cross_entropy import loss_and_margin
 from analyzers.features import Features
 from analyzers.registry import Output, analyzer
 
@@ -52,7 +51,7 @@ def input_outcomes(features: Features) -> dict[str, Any]:
     Limits: rounded; the split is not in here (`analyzers.task`).
     """
     p, labels, logits = features.p, features.task.labels, features.logits
-    loss, margin = loss_and_margin(logits, labels)
+    loss, margin = features.loss_and_margin
     rows = np.arange(p * p)
     wrong = logits.copy()
     wrong[rows, labels] = -np.inf

@@ -11,7 +11,7 @@ from analyzers.cross_entropy import SPLITS, cross_entropy, split_means
 from analyzers.features import Features
 from analyzers.fourier import basis
 from analyzers.key_frequencies import RULE_TEXT, chosen
-from analyzers.logit_variance import CENTRINGS, share, variances
+from analyzers.logit_variance import CENTRINGS, share
 from analyzers.registry import Output, analyzer
 from analyzers.sum_waves import Waves, answer_sign, residue, sum_waves
 from analyzers.task import ModularTask
@@ -72,7 +72,7 @@ def logit_fit(features: Features) -> dict[str, Any]:
     sign = answer_sign(task)
     keys = chosen(features.final("key_frequencies", "is_key"))
     alpha = wave_coefficients(sum_waves(spectrum, sign))
-    raw, centred = variances(features.logits)
+    raw, centred = features.logit_variances
     along, across = (_share(sum_waves(spectrum, s), centred) for s in (sign, -sign))
     frequencies = np.arange(1, len(alpha) + 1)
     sum_share, difference_share = along[keys - 1].sum(), across[keys - 1].sum()
@@ -112,4 +112,6 @@ def _trig_loss(task: ModularTask, alpha: Array, terms: Array, sign: int) -> Arra
     wave = np.sqrt(p / 2) * alpha[terms - 1] @ rows.cos[terms - 1]
     classes = np.arange(p)
     table = wave[(classes[:, None] - classes) % p]  # [a + b, c]
-    return split_means(cross_entropy(table[residue(p, sign)], task.labels), task)
+    # a pair of residue and right class has one loss: of a + b there are p such pairs and not p^2
+    pairs, each = np.unique(residue(p, sign) * p + task.labels, return_inverse=True)
+    return split_means(cross_entropy(table[pairs // p], pairs % p)[each], task)

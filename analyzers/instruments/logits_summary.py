@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzers.cross_entropy import loss_and_margin, split_masks
+from analyzers.cross_entropy import split_masks
 from analyzers.features import Features
 from analyzers.registry import Output, analyzer
 
@@ -51,7 +51,7 @@ def logits_summary(features: Features) -> dict[str, Any]:
     norm in mind. If any logit of a split is not finite its values are NaN; so are those of an empty split.
     """
     task = features.task
-    loss, margin = loss_and_margin(features.logits, task.labels)
+    loss, margin = features.loss_and_margin
     masks = split_masks(task)
     columns = [_summary(loss[mask], margin[mask]) for mask in masks.values()]
     return {

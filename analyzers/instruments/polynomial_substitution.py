@@ -11,9 +11,9 @@ from analyzers.cross_entropy import SPLITS, cross_entropy, split_means
 from analyzers.features import Features
 from analyzers.neuron_blocks import block_logits, block_part
 from analyzers.registry import Output, analyzer
-from analyzers.sum_waves import product
 
 SEED = 0
+_ROWS = 1024  # inputs at a time: their neurons stay in the cache
 
 Array = NDArray[Any]
 
@@ -67,7 +67,7 @@ def polynomial_substitution(features: Features) -> dict[str, Any]:
         for name, frequency in (("", cluster), ("null_", at_random)):
             logits = substituted_logits(features, frequency)
             losses[name] = split_means(cross_entropy(logits, task.labels), task)
-    model = split_means(cross_entropy(features.logits, task.labels), task)
+    model = split_means(features.loss_and_margin[0], task)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = {f"{name}ratio": loss / model for name, loss in losses.items()}
     return {
@@ -81,9 +81,28 @@ def polynomial_substitution(features: Features) -> dict[str, Any]:
 def substituted_logits(features: Features, frequency: Array) -> Array:
     """Logits [p * p, p] where each neuron with `frequency` [d_mlp] > 0 keeps its mean and that block only."""
     w_l, spectrum = features.neuron_logit_map, features.neuron_spectrum
-    chosen = np.flatnonzero(frequency)
-    neurons = features.neurons.reshape(features.p**2, -1)[:, chosen]
     mask = frequency == np.arange(1, len(spectrum.a_cos) + 1)[:, None]
     kept = block_logits(spectrum, mask, w_l)
-    keys = np.unique(frequency[chosen])
-    return np.asarray(features.logits - product(neurons, w_l[chosen]) + kept.mean + block_part(kept, keys))
+    keys = np.unique(frequency[frequency > 0])
+    return np.asarray(_logits_without(features, frequency > 0) + kept.mean + block_part(kept, keys))
+
+
+def _logits_without(features: Features, gone: NDArray[np.bool_]) -> Array:
+    """Logits [p * p, p] when the neurons `gone` [d_mlp] write nothing."""
+    from training.fast_path import unembedded
+
+    if 2 * gone.sum() <= len(gone):
+        return features.logits - _written(features, np.flatnonzero(gone))
+    weights = features.tensors
+    resid = features.grid.resid_mid + weights.get("blocks.0.mlp.b_out", 0.0)
+    direct = unembedded(weights, resid).numpy().reshape(features.p**2, -1)
+    return np.asarray(direct + _written(features, np.flatnonzero(~gone)))
+
+
+def _written(features: Features, neurons: NDArray[np.int64]) -> Array:
+    """What these neurons add to the logits, [p * p, p]."""
+    import torch
+
+    index, read = torch.from_numpy(neurons), torch.from_numpy(features.neuron_logit_map[neurons])
+    rows = features.grid.neurons.flatten(0, 1).split(_ROWS)
+    return torch.cat([some.index_select(1, index) @ read for some in rows]).numpy()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzers.cross_entropy import SPLITS, loss_and_margin, split_masks
+from analyzers.cross_entropy import SPLITS, split_masks
 from analyzers.features import Features
 from analyzers.registry import Output, analyzer
 
@@ -42,7 +42,7 @@ def residue_classes(features: Features) -> dict[str, Any]:
     Limits: a class without an input in a split is NaN there, and so is one with a logit that is not finite.
     """
     task = features.task
-    loss, margin = loss_and_margin(features.logits, task.labels)
+    loss, margin = features.loss_and_margin
     right = np.where(np.isnan(margin), np.nan, margin > 0)
     count = np.stack([_sums(task.labels, mask, features.p) for mask in split_masks(task).values()])
     found = {}

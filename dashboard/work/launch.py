@@ -14,7 +14,7 @@ from dashboard.work.orders import WRITERS, Order, parse
 from dashboard.work.prepared import prepare
 from data import Workspace
 from data.database.jobs import Job, JobStore
-from data.job_files import FOLDER, JobFiles
+from data.job_files import JobFiles
 from data.processes import owner
 
 REDIS = "REDIS_URL"
@@ -65,29 +65,31 @@ def launch(workspace: Workspace, job: Job) -> None:
     reach it. What it prints (a crash of the interpreter, say) goes into the job's log.
     """
     store = JobStore(workspace.database)
-    if os.environ.get(REDIS):
-        from dashboard.work.queue import enqueue
-
-        store.hand_over(job.id, None)
-        enqueue(workspace.path, job.id)
-        return
-    files = JobFiles(workspace.path, job.id)
     try:
-        (workspace.path / FOLDER).mkdir(exist_ok=True)
-        with files.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dashboard.work.run", str(workspace.path.resolve()), job.id],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                cwd=Path(__file__).parents[2],
-            )
+        if os.environ.get(REDIS):
+            from dashboard.work.queue import enqueue
+
+            store.hand_over(job.id, None)
+            enqueue(workspace.path, job.id)
+        else:
+            store.hand_over(job.id, owner(_spawned(workspace.path.resolve(), job.id)))
     except OSError as error:
-        store.fail_to_start(job.id, f"Its process could not be started: {error.strerror or error}.")
-        return
-    store.hand_over(job.id, owner(process.pid))
+        store.fail_to_start(job.id, f"It could not be started: {error.strerror or error}.")
+
+
+def _spawned(workspace: Path, ident: str) -> int:
+    """The number of a new process that does the job."""
+    with JobFiles(workspace, ident).output() as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dashboard.work.run", str(workspace), ident],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+    return process.pid
 
 
 def _alone_with(kind: str) -> tuple[str, ...]:

@@ -21,11 +21,14 @@ def run_job(workspace: Path, ident: str) -> Job | None:
     opened = Workspace(workspace)
     store = JobStore(opened.database)
     job = store.claim(ident)
-    if job is None:
-        return None
-    with suppress(Exception), attempting(store, job, opened.path) as attempt:
-        perform(parse(job.order), opened, attempt)
-    return store.get(ident)
+    try:
+        if job is None:
+            return None
+        with suppress(Exception), attempting(store, job, opened.path) as attempt:
+            perform(parse(job.order), opened, attempt)
+        return store.get(ident)
+    finally:
+        opened.database.close()
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from renderers.figure import (
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
-_FRACTION = "fraction of variance"
+_FRACTION = "share of variance"
 _SOURCE = Parameter("a", ("a", "b", "="), "Attention to")
 
 
@@ -191,7 +191,7 @@ def _draw_history(data: xr.Dataset, scene: Scene) -> Figure:
             else f"head {head} · {swatch(colours[-1])} k {int(k[-1])}"
         )
         labels.append(Label(float(values[-1]), name, colour))
-    title = "largest fraction of variance"
+    title = "largest share of variance"
     y = axis(scene, title, range=[0.0, 1.03], tickformat=".1f")
     return time_figure(scene, epochs, traces, y, labels, right=44 if scene.compact else 98)
 
@@ -202,7 +202,7 @@ VIEWS = (
         role="companion",
         title="Attention maps",
         group="attention",
-        order=1,
+        order=2,
         blurb="Attention of the = position to the chosen token on every input (a, b), one map per head, on"
         " one colour scale. The three sources of a head add up to 1.",
         data=_maps,
@@ -219,7 +219,7 @@ VIEWS = (
         role="navigator",
         title="Attention by frequency",
         group="attention",
-        order=2,
+        order=1,
         blurb="Each head's attention map split by frequency at this epoch; the largest one is named at the"
         " right.",
         data=_frequencies,

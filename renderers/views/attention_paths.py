@@ -201,12 +201,11 @@ def _draw_paths(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="head_badges",
-        title="What each head attends by",
+        title="Dominant frequency per head",
         group="attention",
-        order=20,
+        order=4,
         blurb="The frequency with the largest share of each head's attention to a, at this epoch. Smooth: k"
-        " is at most p / 8; that word depends on how the tokens are numbered, the share does not. A click"
-        " selects the head and the frequency.",
+        " is at most p / 8; that word depends on how the tokens are numbered, the share does not.",
         data=_badges,
         draw=_draw_badges,
         needs=("attention_frequencies",),
@@ -215,12 +214,12 @@ VIEWS = (
     ),
     View(
         name="query_scores",
-        title="What the = query sees",
+        title="Scores of the = query",
         group="attention",
         order=25,
-        blurb="The score that the selected head's query at = gives to each token, at either place, before the"
-        " softmax. The two thin curves differ by a constant only; the broad one is the strongest frequency k"
-        " alone, and a click selects it. Unwound: tokens in the order of k x mod p, where k makes one wave.",
+        blurb="The score that the selected head's query at = gives to each token, at either place, before"
+        " the softmax. The two thin curves differ by a constant only; the broad one is the strongest"
+        " frequency k alone. Unwound: tokens in the order of k x mod p, where k makes one wave.",
         data=_scores,
         draw=_draw_scores,
         needs=("query_scores",),
@@ -243,7 +242,7 @@ VIEWS = (
     ),
     View(
         name="value_paths",
-        title="What the heads carry from a token",
+        title="Value paths by frequency",
         group="attention",
         order=35,
         blurb="Frequencies of the path from a number token through the head's value and output matrices to"

@@ -128,7 +128,7 @@ VIEWS = (
         blurb="Where the model lies between a pizza (gradients of both tokens agree, the right logit"
         " depends on a − b) and a clock (neither), checkpoint by checkpoint. Crosses are published means of"
         " trained models of p = 59, for orientation: these are coordinates, not classes, and an untrained"
-        " model can lie anywhere. Click a point for its epoch.",
+        " model can lie anywhere.",
         data=_coordinates,
         draw=_draw_plane,
         needs=("clock_pizza",),
@@ -142,8 +142,7 @@ VIEWS = (
         group="progress",
         order=72,
         blurb="Gradient symmetricity, distance irrelevance and how well a clock and a pizza fit the logits"
-        " at each checkpoint. A model can pass by the pizza and end as a clock. Coordinates, not classes."
-        " Click an epoch.",
+        " at each checkpoint. A model can pass by the pizza and end as a clock. Coordinates, not classes.",
         data=_history,
         draw=_draw_history,
         needs=("clock_pizza",),

@@ -147,7 +147,7 @@ def _draw_phase(data: xr.Dataset, scene: Scene) -> Figure:
             )
         )
         labels.append((float(values[-1]), matrix, colour))
-    x = log_axis(scene, "test loss (nat)", loss)
+    x = log_axis(scene, "test loss (nats)", loss)
     low, high = x["range"]
     x["range"] = [high, low - 0.14 * (high - low)]  # the loss falls to the right, and leaves room for names
     seen = ratio.values.astype(float)
@@ -162,7 +162,7 @@ def _draw_phase(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="dimensionality_crossing",
-        title="Crossing of the band 25 to 30",
+        title="Crossing of the 25–30 band",
         group="dimensionality",
         order=40,
         blurb="The interval between checkpoints in which each matrix's participation ratio falls below"

@@ -78,29 +78,22 @@ def _draw_modes(data: xr.Dataset, scene: Scene) -> Figure:
     reach = 1.08 * max(1.0, float(np.abs(np.concatenate([value, null[np.isfinite(null)]])).max()))
     reach = min(reach, 2.5)
     span = f"{step:,.0f} epochs"
-    x = axis(scene, f"Re λ per {span}", range=[-reach, reach])
-    y = axis(scene, f"Im λ per {span}", range=[-reach, reach], scaleanchor="x", scaleratio=1)
+    square = {"constrain": "domain", "range": [-reach, reach]}
+    x = axis(scene, f"Re λ per {span}", constraintoward="left", **square)
+    y = axis(scene, f"Im λ per {span}", scaleanchor="x", scaleratio=1, **square)
     built = layout(scene, x, y, top=font_size(scene) + 6)
-    built["annotations"].append(
-        above(
-            scene,
-            f"{swatch(theme.series[0])} run  {swatch(theme.faint)} random walks, treated alike",
-            x=0,
-            xanchor="left",
-        )
-    )
-    labelled = [index for index in range(len(value)) if value[index].imag >= -1e-12]
+    key = f"{swatch(theme.series[0])} run  {swatch(theme.faint)} random walks, treated alike"
+    lines = [text.replace(" in ", " in<br>") for text in texts] if scene.compact else texts
+    described = [
+        f"{lines[index].replace(', ', '<br>')}<br>{float(data['energy'].values[index]):.0%} of the energy"
+        for index in range(len(value))
+        if value[index].imag >= -1e-12
+    ]
+    beside = {"xref": "x domain", "x": 1.05, "y": 0.97, "xanchor": "left", "yanchor": "top", "align": "left"}
+    font = {"size": font_size(scene), "color": theme.series[0]}
     built["annotations"] += [
-        note(
-            scene,
-            f"{texts[index]} ({float(data['energy'].values[index]):.0%})",
-            x=0.02,
-            y=0.98 - 0.07 * place,
-            xanchor="left",
-            yanchor="top",
-            font={"size": font_size(scene), "color": theme.series[0]},
-        )
-        for place, index in enumerate(labelled)
+        above(scene, key, x=0, xanchor="left"),
+        note(scene, "<br><br>".join(described), **beside, font=font),
     ]
     return {"data": [circle, walks, own], "layout": built}
 
@@ -114,8 +107,8 @@ def _factor(growth: np.ndarray, frequency: np.ndarray, epochs: float) -> np.ndar
 def _described(growth: float, frequency: float) -> str:
     """What a mode does, in epochs."""
     size = np.log(2) / abs(growth) if growth else np.inf
-    text = f"{'halves' if growth < 0 else 'doubles'} in {size:,.0f}" if size < 1e6 else "lasts"
-    return text + (f", turns once in {1 / abs(frequency):,.0f}" if abs(frequency) > 1e-9 else "")
+    text = f"{'halves' if growth < 0 else 'doubles'} in {size:,.0f} epochs" if size < 1e6 else "lasts"
+    return text + (f", turns once in {1 / abs(frequency):,.0f} epochs" if abs(frequency) > 1e-9 else "")
 
 
 def _errors(source: Source) -> xr.Dataset:
@@ -171,7 +164,7 @@ def _skills(scene: Scene, data: xr.Dataset, room: int) -> dict[str, object]:
 VIEWS = (
     View(
         name="dmd_eigenvalues",
-        title="Dynamic modes",
+        title="Dynamic mode eigenvalues",
         group="trajectory",
         order=50,
         blurb="Eigenvalues of the linear dynamics that fit the path's first three components best, at the"
@@ -186,7 +179,7 @@ VIEWS = (
     ),
     View(
         name="dmd_error",
-        title="Prediction by dynamic modes",
+        title="Dynamic mode prediction error",
         group="trajectory",
         order=55,
         blurb="Error of predicting each checkpoint from the one before: by linear dynamics fitted to all"

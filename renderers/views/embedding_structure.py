@@ -19,6 +19,7 @@ from renderers.figure import (
     note,
     swatch,
 )
+from renderers.matrices import matrix_colour
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
@@ -35,7 +36,7 @@ def _draw_side_by_side(data: xr.Dataset, scene: Scene) -> Figure:
     freqs, names = data["freq"].values, data["matrix"].values.tolist()
     if not np.isfinite(share).any():
         return message(scene, "None of the three matrices has a finite spectrum at this epoch.")
-    colours = scene.theme.series[: len(names)]
+    colours = [matrix_colour(scene, name) for name in names]
     traces = [
         {
             "type": "bar",
@@ -194,8 +195,8 @@ def _circularity(source: Source) -> xr.Dataset:
 
 def _draw_circularity(data: xr.Dataset, scene: Scene) -> Figure:
     drawn = [
-        Curve(name, data["circularity"].sel(matrix=name).values, colour)
-        for name, colour in zip(MATRICES, scene.theme.series, strict=False)
+        Curve(name, data["circularity"].sel(matrix=name).values, matrix_colour(scene, name))
+        for name in MATRICES
     ]
     title = "circularity of the first four components"
     return curves(scene, data["epoch"].values, drawn, title=title, digits=".3f", limits=(0.0, 1.0))
@@ -206,7 +207,7 @@ VIEWS = (
         name="fourier_side_by_side",
         title="W_E, W_U and W_L by frequency",
         group="embeddings",
-        order=20,
+        order=1,
         blurb="Share of the energy of each matrix at each frequency (cosine and sine together): the"
         " embedding, the unembedding, and the map from neurons to logits W_L = W_out W_U. A random matrix"
         " has 1 / K everywhere.",
@@ -218,9 +219,9 @@ VIEWS = (
     ),
     View(
         name="fourier_over_time",
-        title="Frequencies of one matrix over time",
+        title="Energy by frequency over time",
         group="embeddings",
-        order=25,
+        order=12,
         blurb="Share of the energy of the chosen matrix at each frequency and checkpoint. Other than the"
         " norms, it does not fade when weight decay shrinks the whole matrix.",
         data=_over_time,
@@ -228,13 +229,13 @@ VIEWS = (
         needs=("ellipticity",),
         optional=("turn",),
         marks=("epoch", "frequency"),
-        parameters={"matrix": _MATRIX},
+        parameters={"matrix": Parameter("W_L", MATRICES, "Matrix")},
     ),
     View(
         name="ellipticity",
-        title="Rings and ellipses",
+        title="Ellipticity by frequency",
         group="embeddings",
-        order=30,
+        order=4,
         blurb="Ratio of the axes of the ellipse on which each frequency puts the tokens or classes: 1 a"
         " ring, 0 a line; the larger the mark, the more energy. The dash is the balance of cosine and sine,"
         " which depends on the choice of token 0 and never lies below the mark. Grey marks are noise, which"
@@ -248,9 +249,9 @@ VIEWS = (
     ),
     View(
         name="ellipticity_history",
-        title="Rings and ellipses over time",
+        title="Ellipticity over time",
         group="embeddings",
-        order=35,
+        order=13,
         blurb="The same ratio of axes through the run, drawn only where the frequency stands out: twice an"
         " even share, or 1 % and ten times the median. The final model's frequencies are coloured; grey:"
         " others that stood out for a while. Below the dotted line lie 5 % of random matrices.",
@@ -265,7 +266,7 @@ VIEWS = (
         name="circularity_history",
         title="Circularity over time",
         group="embeddings",
-        order=40,
+        order=14,
         blurb="Circularity of Zhong et al.: whether each of the first four principal components is a single"
         " frequency. A line at one frequency scores 1 and equally strong perfect rings score about 1 (one"
         " ring), 0.8, 0.6, 0.5 (four): it tells how unequal the frequencies are, not how round.",

@@ -85,12 +85,12 @@ def _draw_over_time(matrix: str) -> Callable[[xr.Dataset, Scene], Figure]:
     return draw
 
 
-def _views(matrix: str, name: str, title: str, what: str, order: int) -> tuple[View, View]:
+def _views(matrix: str, name: str, title: str, what: str, *orders: int) -> tuple[View, View]:
     spectrum = View(
         name=f"{name}_fourier",
         title=f"{title} by frequency",
         group="embeddings",
-        order=order,
+        order=orders[0],
         blurb=f"Size of {matrix}, {what}, along the cosine and the sine of each frequency at this epoch."
         " Equal bars mean a circle, unequal ones an ellipse.",
         data=_spectrum(matrix),
@@ -103,7 +103,7 @@ def _views(matrix: str, name: str, title: str, what: str, order: int) -> tuple[V
         name=f"{name}_history",
         title=f"{title} over time",
         group="embeddings",
-        order=order + 2,
+        order=orders[1],
         blurb=f"Size of {matrix}, {what}, on each frequency (cosine and sine together) at each checkpoint.",
         data=_over_time(matrix),
         draw=_draw_over_time(matrix),
@@ -115,6 +115,6 @@ def _views(matrix: str, name: str, title: str, what: str, order: int) -> tuple[V
 
 
 VIEWS = (
-    *_views("W_E", "embedding", "Embedding", "the embedding of the number tokens", 1),
-    *_views("W_U", "unembedding", "Unembedding", "the map from the residual stream to the logits", 2),
+    *_views("W_E", "embedding", "Embedding", "the embedding of the number tokens", 2, 10),
+    *_views("W_U", "unembedding", "Unembedding", "the map from the residual stream to the logits", 3, 11),
 )

@@ -11,12 +11,14 @@ from renderers.figure import (
     above,
     axis,
     cell_range,
+    font_size,
     framed,
     frequency_axis,
     heatmap,
     layout,
     mark_events,
     message,
+    note,
     time_axis,
     time_figure,
 )
@@ -24,6 +26,7 @@ from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
 _ROOM = {True: 34, False: 48}
+_NAMED = 5  # bars of the spectrum that are coloured and named
 
 
 def _residues(source: Source) -> xr.Dataset:
@@ -80,7 +83,7 @@ def _draw_errors(data: xr.Dataset, scene: Scene) -> Figure:
         "name": "errors",
         "x": error[order],
         "y": counts[order],
-        "marker": {"color": scene.theme.series[0], "line": {"width": 0}},
+        "marker": {"color": scene.theme.split(scene.params["split"]), "line": {"width": 0}},
         "hovertemplate": "answer − right class ≡ %{x}<br>%{y} inputs<extra></extra>",
         "meta": {"payload": {}},
     }
@@ -112,18 +115,37 @@ def _draw_error_spectrum(data: xr.Dataset, scene: Scene) -> Figure:
     if not np.isfinite(values).any():
         return message(scene, f"No {scene.params['split']} input is answered wrongly at this epoch.")
     null = float(data["spectrum_null"])
+    named = set(np.argsort(-np.nan_to_num(values))[:_NAMED].tolist())
+    colours = [
+        frequency_colour(int(k)) if index in named and values[index] > null else scene.theme.faint
+        for index, k in enumerate(freqs)
+    ]
     trace = {
         "type": "bar",
         "name": "errors",
         "x": freqs,
         "y": values,
-        "marker": {"color": [frequency_colour(int(k)) for k in freqs], "line": {"width": 0}},
+        "marker": {"color": colours, "line": {"width": 0}},
         "hovertemplate": "k = %{x}<br>concentration %{y:.3f}<extra></extra>",
         "meta": {"payload": {"frequency": "x"}},
     }
     y = axis(scene, "concentration of the errors", range=[0.0, 1.1 * max(float(np.nanmax(values)), null)])
     built = layout(scene, frequency_axis(scene, len(freqs)), y, top=14, bargap=0.2)
     built["shapes"].append(_level(scene, null))
+    built["annotations"] += [
+        note(
+            scene,
+            str(int(k)),
+            xref="x",
+            yref="y",
+            x=int(k),
+            y=float(value),
+            yanchor="bottom",
+            font={"size": font_size(scene), "color": scene.theme.text},
+        )
+        for k, value, colour in zip(freqs, values, colours, strict=True)
+        if colour != scene.theme.faint
+    ]
     mirrored, expected = float(data["mirrored"]), float(data["mirrored_null"])
     text = "line: 95 % of random errors stay below"
     if np.isfinite(mirrored) and not scene.compact:
@@ -153,7 +175,7 @@ _SPLIT = Parameter("test", ("train", "test", "all"), "Inputs")
 VIEWS = (
     View(
         name="residue_classes",
-        title="Accuracy by answer",
+        title="Residue classes over time",
         group="inputs",
         order=50,
         blurb="Accuracy or loss of all inputs with the same right answer, at each checkpoint: rows that lag"
@@ -170,7 +192,7 @@ VIEWS = (
     ),
     View(
         name="error_histogram",
-        title="Errors: how far off",
+        title="Error histogram",
         group="inputs",
         order=60,
         blurb="How far wrong answers lie from the right one at this epoch, counted around the circle mod p."
@@ -183,7 +205,7 @@ VIEWS = (
     ),
     View(
         name="error_spectrum",
-        title="Errors by frequency",
+        title="Error spectrum",
         group="inputs",
         order=65,
         blurb="Whether the errors at this epoch lie at steps of one frequency: 1 would be all errors alike."

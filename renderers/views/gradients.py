@@ -13,6 +13,7 @@ from renderers.figure import (
     message,
     time_figure,
 )
+from renderers.matrices import matrix_colour
 from renderers.source import Scene, Source
 
 _ROOM = {True: 40, False: 58}
@@ -41,9 +42,9 @@ def _draw_alignment(data: xr.Dataset, scene: Scene) -> Figure:
     if not any(np.isfinite(values).any() for values in curves.values()):
         return message(scene, "Without a known split there is no train gradient to compare.")
     epochs = data["epoch"].values
-    traces, labels = epoch_curves(scene, epochs, curves, "cosine %{y:.2f}")
+    colours = [*(matrix_colour(scene, site) for site in _SITES[:3]), scene.theme.series[2]]
+    traces, labels = epoch_curves(scene, epochs, curves, "cosine %{y:.2f}", colours)
     y = axis(scene, "cosine of train and grid gradient", range=[-1.05, 1.05], zeroline=True)
-    y["zerolinecolor"] = scene.theme.line
     return time_figure(scene, epochs, traces, y, labels, right=_ROOM[scene.compact])
 
 
@@ -52,7 +53,7 @@ _SITE = Parameter("W_E", _SITES, "Site")
 VIEWS = (
     View(
         name="gradient_energy_history",
-        title="Gradient by frequency",
+        title="Gradient energy by frequency",
         group="landscape",
         order=10,
         blurb="Where in the Fourier basis the loss pulls: share of the gradient's energy at each"
@@ -68,11 +69,11 @@ VIEWS = (
     ),
     View(
         name="gradient_alignment",
-        title="Train against grid gradient",
+        title="Gradient alignment",
         group="landscape",
         order=20,
-        blurb="Cosine between the gradient of the training loss and that of the loss on all inputs, per site."
-        " Near 1 training also improves the test inputs; below 0 it makes them worse. Click for the epoch.",
+        blurb="Cosine between the gradient of the training loss and that of the loss on all inputs, per"
+        " site. Near 1 training also improves the test inputs; below 0 it makes them worse.",
         data=_alignment,
         draw=_draw_alignment,
         needs=("gradient_energy",),

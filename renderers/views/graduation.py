@@ -78,11 +78,11 @@ def _draw_graduation_curves(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="graduation_map",
-        title="Graduation of inputs",
+        title="Graduation map",
         group="inputs",
         order=30,
-        blurb="The checkpoint from which each input stays right until the end; blank inputs are wrong at the"
-        " last one. Hover gives the interval and how often it relapsed, a click selects the pair.",
+        blurb="The checkpoint from which each input stays right until the end; blank inputs are wrong at"
+        " the last one. Hover gives the interval and how often it relapsed.",
         data=_graduation_map,
         draw=_draw_graduation_map,
         needs=("graduation",),
@@ -92,7 +92,7 @@ VIEWS = (
     ),
     View(
         name="graduation_curves",
-        title="Inputs learned for good",
+        title="Graduation curves",
         group="inputs",
         order=40,
         blurb="Share of the training and of the test inputs that are right from each checkpoint on until the"

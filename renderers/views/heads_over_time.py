@@ -147,7 +147,7 @@ def _draw_ablation(data: xr.Dataset, scene: Scene) -> Figure:
                 loss[:, row],
                 name=f"head {head}",
                 colour=colour,
-                hover=f"without head {head}<br>loss %{{y:.3g}} nat<br>epoch %{{x:,d}}",
+                hover=f"without head {head}<br>loss %{{y:.3g}} nats<br>epoch %{{x:,d}}",
                 payload={"epoch": "x", "head": {"value": head}},
                 markers=True,
             )
@@ -161,21 +161,21 @@ def _draw_ablation(data: xr.Dataset, scene: Scene) -> Figure:
                 values,
                 name=word,
                 colour=scene.theme.muted,
-                hover=f"{word}<br>loss %{{y:.3g}} nat<br>epoch %{{x:,d}}",
+                hover=f"{word}<br>loss %{{y:.3g}} nats<br>epoch %{{x:,d}}",
                 payload={"epoch": "x"},
                 dash=dash,
             )
         )
         labels.append(Label(float(values[-1]), word, scene.theme.muted))
     seen = np.concatenate([loss.ravel(), data["whole"].values, data["loss_all_heads"].values])
-    y = log_axis(scene, f"{scene.params['split']} loss without the head (nat)", seen)
+    y = log_axis(scene, f"{scene.params['split']} loss without the head (nats)", seen)
     return titled(scene, epochs, traces, y, labels, "")
 
 
 VIEWS = (
     View(
         name="head_specialisation",
-        title="Specialisation of the heads",
+        title="Head specialisation over time",
         group="attention",
         order=40,
         blurb="One lane per head, one mark per checkpoint: its colour is the head's frequency (grey: no"
@@ -190,7 +190,7 @@ VIEWS = (
     ),
     View(
         name="head_ablation",
-        title="Loss without one head",
+        title="Head ablation over time",
         group="attention",
         order=50,
         blurb="Loss of the model with one head's output set to zero, or to its mean over all inputs. Heads"

@@ -94,7 +94,7 @@ def _draw_pair(data: xr.Dataset, scene: Scene) -> Figure:
     values = np.where(data["error"].values < 0, np.nan, data[scene.params["quantity"]].values / steps)
     if not np.isfinite(values).any():
         return message(scene, "This input has no answer at any checkpoint: the logits are not numbers.")
-    colour = scene.theme.series[0]
+    colour = scene.theme.split(SPLIT_NAMES[int(data["in_train"])])
     trace = line(
         epochs,
         values,
@@ -113,7 +113,6 @@ def _draw_pair(data: xr.Dataset, scene: Scene) -> Figure:
     low, high = (0.0, 1.0) if scene.params["quantity"] == "confidence" else _extent(values)
     pad = 0.05 * (high - low) or 1.0
     y = axis(scene, title, range=[low - pad, high + pad], zeroline=True)
-    y["zerolinecolor"] = scene.theme.line
     figure = time_figure(scene, epochs, [trace], y, [], top=14)
     a, b = int(data["a"]), int(data["b"])
     since = int(data["graduated"])
@@ -135,13 +134,11 @@ VIEWS = (
     View(
         name="input_grid",
         role="navigator",
-        title="Answers over the grid",
+        title="Input grid",
         group="inputs",
         order=10,
-        blurb="Every input (a, b) at this epoch: whether it is answered rightly and whether it was"
-        " trained on,"
-        " the probability of the right class, or its margin over the best other. A click selects the pair,"
-        " whose history stands beside it.",
+        blurb="Every input (a, b) at this epoch: whether it is answered rightly and whether it was trained"
+        " on, the probability of the right class, or its margin over the best other.",
         data=_grid,
         draw=_draw_grid,
         needs=("input_outcomes", "graduation"),
@@ -159,8 +156,8 @@ VIEWS = (
         title="Selected input over time",
         group="inputs",
         order=20,
-        blurb="Margin or confidence of the selected input (a, b) at each checkpoint; filled points are right"
-        " answers, open ones wrong. Below a margin of zero the answer is wrong. Click for the epoch.",
+        blurb="Margin or confidence of the selected input (a, b) at each checkpoint; filled points are"
+        " right answers, open ones wrong. Below a margin of zero the answer is wrong.",
         data=_pair,
         draw=_draw_pair,
         needs=("input_outcomes", "graduation"),

@@ -153,9 +153,9 @@ VIEWS = (
         title="Flatness over time",
         group="landscape",
         order=35,
-        blurb="The rise of the loss at one distance (a share of every tensor's norm) at each checkpoint, mean"
-        " over the same seeded directions with a 95 % band. Relative values grow as the loss itself vanishes:"
-        " look at both. Click for the epoch.",
+        blurb="The rise of the loss at one distance (a share of every tensor's norm) at each checkpoint,"
+        " mean over the same seeded directions with a 95 % band. Relative values grow as the loss itself"
+        " vanishes: look at both.",
         data=_flatness_history,
         draw=_draw_flatness_history,
         needs=("flatness",),

@@ -131,8 +131,8 @@ def _draw_plateau(data: xr.Dataset, scene: Scene) -> Figure:
     seen = np.concatenate([values - np.nan_to_num(spread), values + np.nan_to_num(spread), [0.0]])
     low, high = float(np.nanmin(seen)), float(np.nanmax(seen))
     y = axis(scene, "λ", range=[low - 0.05 * (high - low), high + 0.12 * (high - low or 1.0)])
-    x = log_axis(scene, "step size ε", steps)
-    x |= {"tickvals": steps, "ticktext": [f"{step:.0e}".replace("e-0", "e-") for step in steps]}
+    x = log_axis(scene, "step size ε (10⁻⁵)", steps)
+    x |= {"tickvals": steps, "ticktext": [f"{step * 1e5:.3g}" for step in steps]}
     x["range"] = [x["range"][0] - 0.1, x["range"][1] + 0.1]
     built = layout(scene, x, y, top=14)
     distance = float(data["distance"].isel(step_size=len(steps) // 2))
@@ -185,7 +185,7 @@ VIEWS = (
     ),
     View(
         name="llc_diagnostics",
-        title="Learning coefficient: diagnostics",
+        title="Learning coefficient diagnostics",
         group="landscape",
         order=60,
         blurb="Whether the estimate at this epoch can be trusted: its plateau over step sizes with the spread"

@@ -208,12 +208,11 @@ def _draw_substitution(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="logit_fit",
-        title="Logits explained by waves",
+        title="Logit variance explained",
         group="progress",
         order=40,
         blurb="Share of the variance of all logits that waves of a + b − c explain. A constant per input"
-        " changes no answer but can be a third of the raw variance, so read the centred curve. Click an"
-        " epoch.",
+        " changes no answer but can be a third of the raw variance, so read the centred curve.",
         data=_fit,
         draw=_draw_fit,
         needs=("logit_fit",),
@@ -222,11 +221,11 @@ VIEWS = (
     ),
     View(
         name="logit_waves",
-        title="Coefficients of the waves",
+        title="Trigonometric coefficients",
         group="progress",
         order=42,
         blurb="The coefficient α of cos 2πk(a + b − c)/p in the logits, for every frequency and checkpoint."
-        " Positive favours the right class. Click a cell for its epoch and frequency.",
+        " Positive favours the right class.",
         data=_waves,
         draw=_draw_waves,
         needs=("logit_fit",),
@@ -235,12 +234,12 @@ VIEWS = (
     ),
     View(
         name="logit_blocks",
-        title="Sums against differences",
+        title="Sum and difference waves over time",
         group="progress",
         order=44,
         blurb="What the 2 × 2 blocks of the key frequencies hold of the centred logits, and how it divides"
         " into waves of a + b, which answer the question, and waves of a − b, which do not. Accuracy is not"
-        " cleanness: a model can be right while a third of its blocks is waves of a − b. Click an epoch.",
+        " cleanness: a model can be right while a third of its blocks is waves of a − b.",
         data=_blocks,
         draw=_draw_blocks,
         needs=("logit_fit",),
@@ -249,12 +248,11 @@ VIEWS = (
     ),
     View(
         name="logit_contents",
-        title="Sums and differences by frequency",
+        title="Sum and difference waves by frequency",
         group="progress",
         order=46,
         blurb="Share of the centred logits at this epoch in the waves of a + b and of a − b, frequency by"
-        " frequency. Products of two different frequencies are in no bar. Click a bar to follow its"
-        " frequency.",
+        " frequency. Products of two different frequencies are in no bar.",
         data=_contents,
         draw=_draw_contents,
         needs=("logit_fit",),
@@ -263,13 +261,12 @@ VIEWS = (
     ),
     View(
         name="frequency_ablation",
-        title="Ablation of one frequency",
+        title="Frequency ablation",
         group="progress",
         order=50,
         blurb="Loss at this epoch when one frequency is taken out of all neurons, for the key frequencies"
         " and those with the most neurons. The whiskers show the loss when as much is removed from every"
-        " neuron at the wrong inputs: only a bar apart from them speaks of the frequency itself. Click a"
-        " bar to follow it.",
+        " neuron at the wrong inputs: only a bar apart from them speaks of the frequency itself.",
         data=_ablation,
         draw=_draw_ablation,
         needs=("frequency_ablation",),
@@ -279,12 +276,12 @@ VIEWS = (
     ),
     View(
         name="polynomial_substitution",
-        title="Neurons as polynomials",
+        title="Polynomial substitution",
         group="progress",
         order=52,
         blurb="Loss when every specialised neuron is replaced by its mean and the block of its frequency,"
         " over the model's loss. Near 1: what is left out does not matter. The dotted line replaces as many"
-        " live neurons at random. Click an epoch.",
+        " live neurons at random.",
         data=_substitution,
         draw=_draw_substitution,
         needs=("polynomial_substitution",),

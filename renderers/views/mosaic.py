@@ -176,7 +176,7 @@ VIEWS = (
     ),
     View(
         name="neuron_film",
-        title="The selected neuron at every checkpoint",
+        title="Neuron map at every checkpoint",
         group="neurons",
         order=11,
         blurb="The selected neuron's map at each saved checkpoint, in time order; the line under a tile has"
@@ -193,7 +193,7 @@ VIEWS = (
     ),
     View(
         name="head_film",
-        title="All heads at every checkpoint",
+        title="Attention maps at every checkpoint",
         group="attention",
         order=10,
         blurb="Attention of = to one source over a (down) and b (across): a row for each head, a column for"

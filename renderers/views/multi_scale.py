@@ -144,12 +144,12 @@ def _draw_heads(data: xr.Dataset, scene: Scene) -> Figure:
                 markers=True,
             )
         )
-        text = f"{swatch(colour)} {head} (k {k[-1, column]})"
+        text = f"{swatch(colour)} head {head} · k {k[-1, column]}"
         labels.append(Label(float(values[-1, column]), text, scene.theme.text))
     low, high = (float(data["null"].sel(level=level)) for level in (0.05, 0.95))
     labels.append(null_label(scene, low, high, "random"))
     figure = time_figure(
-        scene, epochs, traces, _range(scene, title, values, high), labels, right=66 if scene.compact else 82
+        scene, epochs, traces, _range(scene, title, values, high), labels, right=88 if scene.compact else 106
     )
     null_band(scene, figure, low, high)
     return figure
@@ -179,7 +179,7 @@ def _draw_ablation(data: xr.Dataset, scene: Scene) -> Figure:
     traces = []
     high = max(float(rise[known].max()), 0.0) or 1.0
     low = min(float(rise[known].min()), 0.0)
-    y = axis(scene, "rise of the loss without the head (nat)", range=[low - 0.05 * high, 1.1 * high])
+    y = axis(scene, "rise of the loss without the head (nats)", range=[low - 0.05 * high, 1.1 * high])
     titles = {"ratio": _TITLES["low_frequency_ratio"], "gradient": "gradient (probability)"}
     built = layout(scene, axis(scene, titles[scene.params["scale"]]), y)
     for column, head in enumerate(heads.tolist()):
@@ -191,7 +191,7 @@ def _draw_ablation(data: xr.Dataset, scene: Scene) -> Figure:
             name=f"head {head}",
             colour=colour,
             width=0.8,
-            hover=f"head {head}, epoch %{{customdata:,d}}<br>scale %{{x:.3f}}<br>rise %{{y:.3g}} nat",
+            hover=f"head {head}, epoch %{{customdata:,d}}<br>scale %{{x:.3f}}<br>rise %{{y:.3g}} nats",
             payload={"head": {"value": head}, "epoch": "customdata"},
             customdata=epochs,
             markers=True,
@@ -199,7 +199,7 @@ def _draw_ablation(data: xr.Dataset, scene: Scene) -> Figure:
         traces.append({**trace, "marker": {"size": sizes, "color": colour}})
         built["annotations"].append(
             {
-                "text": f"{swatch(colour)} {head}",
+                "text": f"{swatch(colour)} head {head}",
                 "showarrow": False,
                 "xref": "x",
                 "yref": "y",
@@ -217,12 +217,11 @@ _LABELS = " Which frequencies are coarse depends on the names of the tokens."
 VIEWS = (
     View(
         name="multi_scale",
-        title="Scales of the neurons' maps",
+        title="Coarseness of neuron maps",
         group="neurons",
         order=60,
         blurb="Coarse or fine, smooth or jagged: each neuron's share of variance at low frequencies against"
-        " its mean step between neighbouring inputs. Neurons of one frequency form one cluster; a click"
-        f" selects the neuron.{_LABELS}",
+        f" its mean step between neighbouring inputs. Neurons of one frequency form one cluster.{_LABELS}",
         data=_neurons,
         draw=_draw_scatter,
         needs=("multi_scale", "neuron_frequencies"),
@@ -232,12 +231,12 @@ VIEWS = (
     ),
     View(
         name="multi_scale_history",
-        title="Scales of the neurons over time",
+        title="Coarseness of neurons over time",
         group="neurons",
         order=62,
-        blurb="Is there structure at several scales at initialisation? Median, middle half and middle 90 % of"
-        " the neurons, with the middle 90 % of random weights in grey. A bilinear reduction keeps high"
-        f" frequencies as aliases, averaging areas does not. A click selects the epoch.{_LABELS}",
+        blurb="Is there structure at several scales at initialisation? Median, middle half and middle 90 %"
+        " of the neurons, with the middle 90 % of random weights in grey. A bilinear reduction keeps high"
+        f" frequencies as aliases, averaging areas does not.{_LABELS}",
         data=_over_time,
         draw=_draw_over_time,
         needs=("multi_scale", "multi_scale_null", "neuron_frequencies"),
@@ -247,11 +246,11 @@ VIEWS = (
     ),
     View(
         name="multi_scale_heads",
-        title="Scales of the heads over time",
-        group="neurons",
-        order=64,
+        title="Coarseness of heads over time",
+        group="attention",
+        order=42,
         blurb="How coarse the attention map of each head is, with its frequency at the end; in grey the"
-        f" middle 90 % of random weights. A click selects the epoch, and the head second.{_LABELS}",
+        f" middle 90 % of random weights.{_LABELS}",
         data=_heads,
         draw=_draw_heads,
         needs=("multi_scale", "multi_scale_null", "attention_frequencies"),
@@ -264,12 +263,11 @@ VIEWS = (
     ),
     View(
         name="scale_and_role",
-        title="What heads of each scale do",
-        group="neurons",
-        order=66,
+        title="Head coarseness and ablation",
+        group="attention",
+        order=55,
         blurb="The rise of the loss on all inputs when a head is replaced by its mean, or by zero, against"
-        " the scale of its attention to a; one line per head, dots grow with the epoch. A click selects the"
-        f" head, and the epoch second.{_LABELS}",
+        f" the scale of its attention to a; one line per head, dots grow with the epoch.{_LABELS}",
         data=_ablation,
         draw=_draw_ablation,
         needs=("multi_scale", "head_ablation", "logits_summary"),

@@ -137,13 +137,12 @@ def _draw_lives(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="neuron_commitment",
-        title="When neurons settled",
+        title="Commitment epochs",
         group="neurons",
         order=24,
-        blurb="The first checkpoint from which each neuron keeps its final frequency, against that frequency"
-        " or against how often it switched before. Do low frequencies come first? The rank correlation"
-        " answers with a permutation p-value; low and high are labels of the tokens. A click selects the"
-        " neuron.",
+        blurb="The first checkpoint from which each neuron keeps its final frequency, against that"
+        " frequency or against how often it switched before. Do low frequencies come first? The rank"
+        " correlation answers with a permutation p-value; low and high are labels of the tokens.",
         data=measured,
         draw=_draw_commitment,
         needs=("neuron_frequencies",),
@@ -160,11 +159,11 @@ VIEWS = (
     ),
     View(
         name="frequency_lives",
-        title="Frequencies that came and went",
+        title="Frequencies gained and lost",
         group="neurons",
         order=26,
-        blurb="Every frequency that enough neurons ever held, with their number at each checkpoint; a dagger"
-        " marks those that were lost again (transient). A click selects the epoch.",
+        blurb="Every frequency that enough neurons ever held, with their number at each checkpoint; a"
+        " dagger marks those that were lost again (transient).",
         data=measured,
         draw=_draw_lives,
         needs=("neuron_frequencies",),

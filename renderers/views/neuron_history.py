@@ -112,7 +112,7 @@ def _row_labels(scene: Scene, final: np.ndarray) -> list[Label]:
     for k in np.unique(final).tolist():
         rows = np.flatnonzero(final == k)
         if len(rows) >= 0.03 * len(final):
-            text = f"{swatch(frequency_colour(k))} {k}" if k else "none"
+            text = f"{swatch(frequency_colour(k))} k {k}" if k else "none"
             if not scene.compact:
                 text += f" · {len(rows)}"
             labels.append(Label(float(rows.mean()), text, scene.theme.text if k else scene.theme.muted))
@@ -120,7 +120,7 @@ def _row_labels(scene: Scene, final: np.ndarray) -> list[Label]:
 
 
 def _room(scene: Scene) -> int:
-    return 34 if scene.compact else 60
+    return 42 if scene.compact else 68
 
 
 def _draw_specialised(data: xr.Dataset, scene: Scene) -> Figure:
@@ -166,12 +166,11 @@ def _draw_specialised(data: xr.Dataset, scene: Scene) -> Figure:
 VIEWS = (
     View(
         name="neuron_frequency_history",
-        title="Every neuron's frequency over time",
+        title="Dominant frequencies over time",
         group="neurons",
         order=20,
-        blurb="Each row is a neuron, coloured by the frequency that explains at least the chosen share of its"
-        " variance at each checkpoint (grey: none). Rows that change colour switched. A click selects the"
-        " neuron, and the epoch second.",
+        blurb="Each row is a neuron, coloured by the frequency that explains at least the chosen share of"
+        " its variance at each checkpoint (grey: none). Rows that change colour switched.",
         data=measured,
         draw=_draw_history,
         needs=("neuron_frequencies",),
@@ -186,10 +185,10 @@ VIEWS = (
         name="neuron_specialisation",
         title="Specialised neurons",
         group="neurons",
-        order=22,
+        order=4,
         blurb="How many neurons have at least the chosen share of their variance at one frequency. Low, mid"
         " and high are thirds of k = 1..K and depend on the names of the tokens: x -> u x is the same task"
-        " with other bands. A click selects the epoch.",
+        " with other bands.",
         data=measured,
         draw=_draw_specialised,
         needs=("neuron_frequencies",),

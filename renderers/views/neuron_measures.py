@@ -111,8 +111,8 @@ VIEWS = (
         group="neurons",
         order=50,
         blurb="Each neuron's share of variance at one frequency, and with its harmonics. Points above the"
-        " dotted diagonal are waves of another shape than a sine; ideal ReLU and square waves are marked, and"
-        " independent random maps stay in the grey band. A click selects the neuron.",
+        " dotted diagonal are waves of another shape than a sine; ideal ReLU and square waves are marked,"
+        " and independent random maps stay in the grey band.",
         data=_harmonics,
         draw=_draw_harmonics,
         needs=("neuron_frequencies", "neuron_harmonics"),
@@ -123,13 +123,13 @@ VIEWS = (
     ),
     View(
         name="neuron_content",
-        title="Sum, difference and symmetry",
+        title="Sum and difference content",
         group="neurons",
         order=52,
-        blurb="How much of the neurons' variance lies in waves of a + b, of a − b, or of one token alone (at"
-        " the dominant frequency), or is symmetric in a and b: median, middle half and 90 %. The grey line is"
-        " ReLU(cos ka + cos kb), or noise for symmetry; random weights are symmetric before anything is"
-        " learned. A click selects the epoch.",
+        blurb="How much of the neurons' variance lies in waves of a + b, of a − b, or of one token alone"
+        " (at the dominant frequency), or is symmetric in a and b: median, middle half and 90 %. The grey"
+        " line is ReLU(cos ka + cos kb), or noise for symmetry; random weights are symmetric before"
+        " anything is learned.",
         data=_content,
         draw=_draw_content,
         needs=("neuron_structure",),
@@ -139,12 +139,11 @@ VIEWS = (
     ),
     View(
         name="neuron_ipr",
-        title="Concentration on few frequencies",
+        title="Inverse participation ratio",
         group="neurons",
         order=54,
         blurb="Inverse participation ratio over frequencies of what neurons read and write: 1 for a single"
-        " wave, 1/K for all alike; the grey line is chance. Median, middle half and middle 90 %. A click"
-        " selects the epoch.",
+        " wave, 1/K for all alike; the grey line is chance. Median, middle half and middle 90 %.",
         data=_ipr,
         draw=_draw_ipr,
         needs=("neuron_structure",),

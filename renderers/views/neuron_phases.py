@@ -124,7 +124,7 @@ def _draw_uniformity(data: xr.Dataset, scene: Scene) -> Figure:
                 markers=True,
             )
         )
-        labels.append(Label(float(shown[-1, column]), f"{swatch(colour)} {k}", scene.theme.text))
+        labels.append(Label(float(shown[-1, column]), f"{swatch(colour)} k {k}", scene.theme.text))
     smallest = resultant_null(members[-1, rank])
     labels.append(Label(float(smallest.mean()), "chance", scene.theme.muted))
     y = axis(scene, "resultant |mean exp(i n φ)|", range=[-0.02, 1.02])
@@ -204,7 +204,7 @@ VIEWS = (
         order=40,
         blurb="The phase that each neuron writes to the logits against the sum of the two that it reads, at"
         " its frequency; on the dotted diagonal (ψ = 2φ for equal inputs) it favours the right answer most."
-        " Random weights scatter over the square. A click selects the neuron.",
+        " Random weights scatter over the square.",
         data=_alignment,
         draw=_draw_alignment,
         needs=("neuron_phases",),
@@ -215,12 +215,12 @@ VIEWS = (
     ),
     View(
         name="phase_misalignment",
-        title="Misalignment over time",
+        title="Phase misalignment over time",
         group="neurons",
         order=42,
-        blurb="Median, middle half and middle 90 % of |φa + φb − ψ| over the neurons, at the final frequency"
-        " or at the dominant one of each checkpoint. The grey band holds the middle half of uniform phases. A"
-        " click selects the epoch.",
+        blurb="Median, middle half and middle 90 % of |φa + φb − ψ| over the neurons, at the final"
+        " frequency or at the dominant one of each checkpoint. The grey band holds the middle half of"
+        " uniform phases.",
         data=_misalignment,
         draw=_draw_misalignment,
         needs=("neuron_phases",),
@@ -230,12 +230,12 @@ VIEWS = (
     ),
     View(
         name="phase_uniformity",
-        title="Uniformity of phases",
+        title="Phase uniformity over time",
         group="neurons",
         order=44,
-        blurb="Are the phases of the neurons of one frequency spread evenly over the circle? The resultant of"
-        " order n is 0 if they are, 1 if all agree; unwanted terms cancel in the logits where it is small."
-        " Independent uniform phases stay in the grey band with 95 %. A click selects the epoch.",
+        blurb="Are the phases of the neurons of one frequency spread evenly over the circle? The resultant"
+        " of order n is 0 if they are, 1 if all agree; unwanted terms cancel in the logits where it is"
+        " small. Independent uniform phases stay in the grey band with 95 %.",
         data=_uniformity,
         draw=_draw_uniformity,
         needs=("neuron_phases",),
@@ -248,10 +248,9 @@ VIEWS = (
         title="Lottery at initialisation",
         group="neurons",
         order=46,
-        blurb="Was each neuron's final frequency favoured at the first checkpoint? Its misalignment there and"
-        " the size of its waves over the mean of all k; the winner of a lottery stands at the upper left."
-        " Above: how often the chosen rule predicts it, and how often permuted predictions do. A click"
-        " selects the neuron.",
+        blurb="Was each neuron's final frequency favoured at the first checkpoint? Its misalignment there"
+        " and the size of its waves over the mean of all k; the winner of a lottery stands at the upper"
+        " left. Above: how often the chosen rule predicts it, and how often permuted predictions do.",
         data=_lottery,
         draw=_draw_lottery,
         needs=("neuron_lottery",),

@@ -200,13 +200,13 @@ def _draw_phases(data: xr.Dataset, scene: Scene) -> Figure:
         tickvals=[-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi],
         ticktext=["−π", "−π/2", "0", "π/2", "π"],
     )
-    return time_figure(scene, epochs, traces, y, labels, right=76 if scene.compact else 96)
+    return time_figure(scene, epochs, traces, y, labels, right=84 if scene.compact else 104)
 
 
 VIEWS = (
     View(
         name="neuron_purity",
-        title="Purity of the neuron over time",
+        title="Neuron purity over time",
         group="neurons",
         order=30,
         blurb="Share of the selected neuron's variance at its dominant frequency, coloured by that frequency:"
@@ -221,12 +221,12 @@ VIEWS = (
     ),
     View(
         name="neuron_block",
-        title="Fourier block of the neuron",
+        title="Neuron Fourier block",
         group="neurons",
         order=32,
         blurb="How the selected neuron's variance at its frequency is shared among the products of {1, cos,"
         " sin} of a and of b, with their signs. The row and column of constants are functions of a or b"
-        " alone; cos cos − sin sin is a wave of a + b. A click selects the frequency.",
+        " alone; cos cos − sin sin is a wave of a + b.",
         data=_block,
         draw=_draw_block,
         needs=("neuron_block",),
@@ -236,7 +236,7 @@ VIEWS = (
     ),
     View(
         name="neuron_spectrum",
-        title="Spectrum of the neuron",
+        title="Neuron 2-D spectrum",
         group="neurons",
         order=34,
         blurb="The selected neuron's variance over pairs of a frequency of a and one of b, on a logarithmic"
@@ -249,12 +249,12 @@ VIEWS = (
     ),
     View(
         name="neuron_phase_history",
-        title="Phases of the neuron over time",
+        title="Neuron phases over time",
         group="neurons",
         order=36,
-        blurb="Phases of the waves that the selected neuron reads from a and from b and writes to the logits,"
-        " at its final frequency or at the dominant one of each checkpoint. Misalignment is the sum of the"
-        " first two less the third; 0 favours the right answer most. A click selects the epoch.",
+        blurb="Phases of the waves that the selected neuron reads from a and from b and writes to the"
+        " logits, at its final frequency or at the dominant one of each checkpoint. Misalignment is the sum"
+        " of the first two less the third; 0 favours the right answer most.",
         data=_phases,
         draw=_draw_phases,
         needs=("neuron_phases",),

@@ -9,7 +9,6 @@ import xarray as xr
 
 from renderers.catalog import Figure, Parameter, View
 from renderers.figure import (
-    Label,
     above,
     axis,
     framed,
@@ -17,17 +16,14 @@ from renderers.figure import (
     heatmap,
     history_heatmap,
     layout,
-    line,
     message,
     note,
     swatch,
-    time_figure,
 )
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
-_FRACTION = "fraction of variance"
-_LABELLED = 8
+_FRACTION = "share of variance"
 
 
 def _clusters(source: Source) -> xr.Dataset:
@@ -58,7 +54,7 @@ def _draw_clusters(data: xr.Dataset, scene: Scene) -> Figure:
         customdata=np.broadcast_to(neurons, fraction.shape),
     )
     by_cluster = scene.params["order"] == "cluster"
-    title = "neuron, by dominant frequency then fraction" if by_cluster else "neuron"
+    title = "neuron, by dominant frequency, then share" if by_cluster else "neuron"
     x = axis(scene, title, range=[-0.5, len(neurons) - 0.5], showticklabels=not by_cluster, nticks=8)
     if by_cluster:
         x["ticks"] = ""
@@ -154,70 +150,6 @@ def _character(data: xr.Dataset, scene: Scene, high: float) -> str:
     return text
 
 
-def _sizes(source: Source) -> xr.Dataset:
-    return source.artifact("neuron_clusters")[["size", "unassigned"]]
-
-
-def _draw_sizes(data: xr.Dataset, scene: Scene) -> Figure:
-    epochs, freqs = data["epoch"].values, data["freq"].values
-    sizes = data["size"].transpose("epoch", "freq").values.astype(float)
-    if not len(epochs) or not (sizes > 0).any():
-        return message(scene, "No neuron passes the cluster threshold at any checkpoint.")
-    rank = np.lexsort((-sizes.max(axis=0), -sizes[-1]))
-    present = [int(column) for column in rank if sizes[:, column].max() > 0]
-    top, rest = present[:_LABELLED], present[_LABELLED:]
-    traces = []
-    if rest:
-        gap = np.full((1, len(rest)), np.nan)
-        traces.append(
-            {
-                "type": "scatter",
-                "mode": "lines",
-                "name": "other frequencies",
-                "x": np.tile(np.append(epochs.astype(float), np.nan), len(rest)),
-                "y": np.concatenate([sizes[:, rest], gap]).T.ravel(),
-                "customdata": np.repeat(freqs[rest], len(epochs) + 1),
-                "line": {"color": scene.theme.faint, "width": 1},
-                "hovertemplate": "k = %{customdata}<br>%{y} neurons<br>epoch %{x:,d}<extra></extra>",
-                "meta": {"payload": {"epoch": "x", "frequency": "customdata"}},
-            }
-        )
-    labels = []
-    for column in reversed(top):
-        k, colour = int(freqs[column]), frequency_colour(int(freqs[column]))
-        traces.append(
-            line(
-                epochs,
-                sizes[:, column],
-                name=f"k {k}",
-                colour=colour,
-                hover=f"k = {k}<br>%{{y}} neurons<br>epoch %{{x:,d}}",
-                payload={"epoch": "x", "frequency": {"value": k}},
-                markers=True,
-            )
-        )
-        if sizes[-1, column] > 0 or len(top) <= 3:
-            labels.append(Label(float(sizes[-1, column]), f"{swatch(colour)} k {k}", scene.theme.text))
-    highest = float(sizes.max())
-    if scene.params["unassigned"] == "show":
-        values = data["unassigned"].values.astype(float)
-        highest = max(highest, float(values.max()))
-        traces.append(
-            line(
-                epochs,
-                values,
-                name="no frequency",
-                colour=scene.theme.muted,
-                hover="no frequency<br>%{y} neurons<br>epoch %{x:,d}",
-                payload={"epoch": "x"},
-                dash="dot",
-            )
-        )
-        labels.append(Label(float(values[-1]), "none", scene.theme.muted))
-    y = axis(scene, "neurons", range=[-0.03 * highest, 1.05 * highest])
-    return time_figure(scene, epochs, traces, y, labels, right=36 if scene.compact else 46)
-
-
 def _history(source: Source) -> xr.Dataset:
     data = source.artifact("neuron_frequencies")[["fraction"]]
     return source.select(data, "neuron", source.selection.neuron)
@@ -238,8 +170,7 @@ VIEWS = (
         group="neurons",
         order=1,
         blurb="Every neuron's activation variance split by frequency at this epoch. In a grokked network"
-        " nearly every neuron stands on one frequency, so the columns gather into a few bars; click a"
-        " cell to see that neuron.",
+        " nearly every neuron stands on one frequency, so the columns gather into a few bars.",
         data=_clusters,
         draw=_draw_clusters,
         needs=("neuron_frequencies",),
@@ -255,7 +186,7 @@ VIEWS = (
         order=2,
         blurb="The selected neuron's activation after the ReLU on every input (a, b). Stripes and diagonals"
         " are waves in a and b; their number per side is the frequency. Bilinear reduction aliases high"
-        " frequencies into blobs that are not there; averaging areas damps them. A click selects the input.",
+        " frequencies into blobs that are not there; averaging areas damps them.",
         data=_map,
         draw=_draw_map,
         needs=("neuron_map",),
@@ -270,7 +201,7 @@ VIEWS = (
     ),
     View(
         name="neuron_history",
-        title="Neuron over time",
+        title="Neuron frequencies over time",
         group="neurons",
         order=3,
         blurb="How the selected neuron's variance was distributed over frequencies at each checkpoint: when"
@@ -281,19 +212,5 @@ VIEWS = (
         optional=("turn",),
         depends=("variant", "neuron"),
         marks=("epoch", "frequency"),
-    ),
-    View(
-        name="cluster_sizes",
-        title="Cluster sizes",
-        group="neurons",
-        order=4,
-        blurb="How many neurons stand on each frequency (above the cluster threshold) at each checkpoint."
-        " The largest clusters are coloured and named; thin grey lines are the others.",
-        data=_sizes,
-        draw=_draw_sizes,
-        needs=("neuron_clusters",),
-        optional=("turn",),
-        marks=("epoch", "frequency"),
-        parameters={"unassigned": Parameter("hide", ("hide", "show"), "Neurons without a frequency")},
     ),
 )

@@ -153,7 +153,7 @@ def _draw_lag(data: xr.Dataset, scene: Scene) -> Figure:
     exponent = float(data["exponent"])
     if np.isfinite(exponent):
         built["annotations"].append(
-            above(scene, f"grows as epochs^{exponent:.2f} · walk 1, straight 2", x=0, xanchor="left")
+            above(scene, f"∝ epochs<sup>{exponent:.2f}</sup> · walk 1, straight 2", x=0, xanchor="left")
         )
     return {"data": traces, "layout": built}
 
@@ -179,7 +179,7 @@ VIEWS = (
     ),
     View(
         name="direction_to_final",
-        title="Direction to the end",
+        title="Direction to the final weights",
         group="trajectory",
         order=35,
         blurb="Cosine between each step and the way from there to the last checkpoint: 1 heads for it,"
@@ -194,12 +194,12 @@ VIEWS = (
     ),
     View(
         name="path_recurrence",
-        title="Recurrence",
+        title="Recurrence of parameters",
         group="trajectory",
         order=40,
         blurb="Distance between every two checkpoints in the whole space of the parameters: a pale cell off"
-        " the diagonal is a return. By checkpoint, every checkpoint is as wide as another; by epoch, time is"
-        " true to scale. Click a column for its epoch.",
+        " the diagonal is a return. By checkpoint, every checkpoint is as wide as another; by epoch, time"
+        " is true to scale.",
         data=_recurrence,
         draw=_draw_recurrence,
         needs=("parameter_pca",),
@@ -209,7 +209,7 @@ VIEWS = (
     ),
     View(
         name="path_lag",
-        title="Displacement over time lags",
+        title="Displacement by time lag",
         group="trajectory",
         order=45,
         blurb="Mean squared distance of checkpoints against the epochs between them, both logarithmic: a"

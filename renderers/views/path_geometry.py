@@ -248,7 +248,7 @@ VIEWS = (
     ),
     View(
         name="path_measures",
-        title="Shape of the path against random paths",
+        title="Path shape against random paths",
         group="trajectory",
         order=25,
         blurb="Every scalar of the path's shape (diamond) beside the median and the middle 95 % of three"

@@ -142,8 +142,7 @@ VIEWS = (
         order=16,
         blurb="Memorisation, until the training loss is below 0.01; circuit formation, from where the"
         " excluded loss leaves the training loss until the test loss has halved; cleanup, until the test"
-        " loss is below 0.01. Pale ends lie between two evaluations. Point at a name to read why; click an"
-        " epoch.",
+        " loss is below 0.01. Pale ends lie between two evaluations. Point at a name to read why.",
         data=_phases,
         draw=_draw_phases,
         needs=("phases", "logits_summary"),
@@ -155,8 +154,7 @@ VIEWS = (
         group="progress",
         order=18,
         blurb="Which frequencies count as key at each checkpoint, by three published rules, and how close"
-        " the others come. Before the turn the rules disagree. k is a label: x → u x renames it. Click a"
-        " cell for its epoch and frequency.",
+        " the others come. Before the turn the rules disagree. k is a label: x → u x renames it.",
         data=_rules,
         draw=_draw_rules,
         needs=("key_frequencies",),

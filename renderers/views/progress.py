@@ -146,9 +146,8 @@ VIEWS = (
         group="progress",
         order=10,
         blurb="Restricted: the loss when the logits keep only the key frequencies. Excluded: the loss when"
-        " they lose them. Circuits form while excluded rises and restricted falls, long before the test loss"
-        " does. The protocol decides which directions count as a frequency: compare one protocol only."
-        " Click an epoch.",
+        " they lose them. Circuits form while excluded rises and restricted falls, long before the test"
+        " loss does. The protocol decides which directions count as a frequency: compare one protocol only.",
         data=_losses,
         draw=_draw_losses,
         needs=("progress_losses", "logits_summary"),
@@ -167,7 +166,7 @@ VIEWS = (
         order=12,
         blurb="Training loss at this epoch when the waves cos and sin k(a + b) of one frequency are taken"
         " out of the logits. A bar above the dotted line is a frequency that the model relies on; which k"
-        " it is, is a label of the tokens. Click a bar to follow its frequency.",
+        " it is, is a label of the tokens.",
         data=_excluded_now,
         draw=_draw_excluded,
         needs=("progress_losses", "logits_summary"),
@@ -181,7 +180,7 @@ VIEWS = (
         order=14,
         blurb="Training loss without one frequency, for every frequency and checkpoint. The key frequencies"
         " of the last checkpoint are coloured; a grey line that leaves the others was used for a while. The"
-        " dotted line is the model. Click a point for its epoch and frequency.",
+        " dotted line is the model.",
         data=_excluded,
         draw=_draw_excluded_history,
         needs=("progress_losses", "logits_summary"),

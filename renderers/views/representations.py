@@ -69,7 +69,7 @@ def _draw_centroids(data: xr.Dataset, scene: Scene) -> Figure:
             "line": {"width": 0.5, "color": scene.theme.background},
         },
         "hovertemplate": f"residue %{{customdata}}<br>PC{first} %{{x:.3f}}<br>PC{second}"
-        " %{{y:.3f}}<extra></extra>",
+        " %{y:.3f}<extra></extra>",
         "meta": {"payload": {"frequency": {"value": k}}},
     }
     titles = [
@@ -138,7 +138,7 @@ VIEWS = (
         order=70,
         blurb="Mean activation of the inputs with the same right answer, on the principal components of"
         " these means at this epoch, coloured by residue. The line joins them in the order of the frequency"
-        " that is strongest in this plane (a click selects it): a clean ring does not cross itself.",
+        " that is strongest in this plane: a clean ring does not cross itself.",
         data=_centroids,
         draw=_draw_centroids,
         needs=("representations",),
@@ -164,7 +164,7 @@ VIEWS = (
     ),
     View(
         name="ring_quality",
-        title="Rings of the centroids over time",
+        title="Centroid rings over time",
         group="trajectory",
         order=90,
         blurb="Ratio of the axes of the ellipse that each frequency draws with the class centroids, only"

@@ -90,9 +90,9 @@ def _draw_rates(data: xr.Dataset, scene: Scene) -> Figure:
     trace["line"]["shape"] = "hv"  # a rate holds from its epoch to the next
     top = float(values.max())
     y = axis(scene, title, range=[0.0, 1.08 * top if top > 0 else 1.0])
-    y["tickformat"] = "~e" if 0 < top < 0.01 else "~g"
+    y.update(tickformat="~g", exponentformat="power")
     built = layout(scene, time_axis(scene, data["epoch"].values), y, hovermode="x")
-    built["margin"]["l"] += 8  # ticks such as 2e-4 are wide
+    built["margin"]["l"] += 16  # ticks such as 0.0002 are wide
     mark_events(scene, built)
     return {"data": [trace], "layout": built}
 
@@ -120,7 +120,7 @@ def _draw_accuracy(data: xr.Dataset, scene: Scene) -> Figure:
             )
         )
         labels.append(Label(float(values[-1]), split, colour))
-    y = axis(scene, "accuracy (fraction of inputs)", range=[-0.03, 1.03], tickformat=".1f")
+    y = axis(scene, "accuracy (share of inputs)", range=[-0.03, 1.03], tickformat=".1f")
     return time_figure(scene, epochs, traces, y, labels, right=_LABEL_ROOM[scene.compact], hovermode="x")
 
 
@@ -133,7 +133,7 @@ def _draw_margins(data: xr.Dataset, scene: Scene) -> Figure:
     epochs = data["epoch"].values
     if not len(epochs):
         return message(scene, "No checkpoint has been analysed yet.")
-    first, second = scene.theme.series[:2]
+    colour = scene.theme.split(scene.params["split"])
     quantiles = data["margin_quantile"].transpose("epoch", "quantile")
     shares = quantiles["quantile"].values
     low, high = quantiles.values[:, int(shares.argmin())], quantiles.values[:, int(shares.argmax())]
@@ -144,12 +144,12 @@ def _draw_margins(data: xr.Dataset, scene: Scene) -> Figure:
         "x": np.concatenate([epochs, epochs[::-1]]),
         "y": np.concatenate([high, low[::-1]]),
         "fill": "toself",
-        "fillcolor": first,
+        "fillcolor": colour,
         "opacity": 0.16,
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    curves = {"mean": (data["margin_mean"].values, first), "minimum": (data["margin_min"].values, second)}
+    curves = {"mean": (data["margin_mean"].values, "solid"), "minimum": (data["margin_min"].values, "dot")}
     traces = [
         line(
             epochs,
@@ -159,8 +159,9 @@ def _draw_margins(data: xr.Dataset, scene: Scene) -> Figure:
             hover=f"{name} margin %{{y:.2f}}",
             payload={"epoch": "x"},
             markers=True,
+            dash=dash,
         )
-        for name, (values, colour) in curves.items()
+        for name, (values, dash) in curves.items()
     ]
     seen = np.concatenate([low, high, *(values for values, _ in curves.values())])
     seen = seen[np.isfinite(seen)]
@@ -169,9 +170,8 @@ def _draw_margins(data: xr.Dataset, scene: Scene) -> Figure:
     pad = 0.05 * float(np.ptp(seen)) or 1.0
     title = "right logit − best other (nats)"
     y = axis(scene, title, range=[float(seen.min()) - pad, float(seen.max()) + pad], zeroline=True)
-    y["zerolinecolor"] = scene.theme.line
     built = layout(scene, time_axis(scene, epochs), y, right=54 if scene.compact else 66, hovermode="x")
-    labels = [Label(float(values[-1]), name, colour) for name, (values, colour) in curves.items()]
+    labels = [Label(float(values[-1]), name, colour) for name, (values, _) in curves.items()]
     built["annotations"] += end_labels(scene, labels, y)
     if not scene.compact:
         built["margin"]["t"] += 16
@@ -202,7 +202,7 @@ VIEWS = (
         name="learning_rate",
         title="Learning rate",
         group="run",
-        order=2,
+        order=7,
         blurb="The learning rate (or the weight decay) of every update: a horizontal line, unless the run"
         " follows a schedule. Compare with the loss above it.",
         data=_rates,
@@ -217,7 +217,7 @@ VIEWS = (
         name="accuracy",
         title="Accuracy",
         group="run",
-        order=3,
+        order=2,
         blurb="Share of inputs whose largest logit is the right class, at each checkpoint, on the train and"
         " test split.",
         data=_accuracy,
@@ -230,7 +230,7 @@ VIEWS = (
         name="margins",
         title="Logit margin",
         group="run",
-        order=4,
+        order=5,
         blurb="How far the right class's logit is ahead of the best wrong one: mean, worst input, and the"
         " spread over inputs. Below zero the answer is wrong.",
         data=_margins,

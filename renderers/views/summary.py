@@ -47,7 +47,9 @@ def _draw_table(data: xr.Dataset, scene: Scene) -> Figure:
     ]
     if not rows:
         return message(scene, "This run has nothing to say here.")
-    columns = _merged(rows) if scene.params["part"] == "at the turn and at the end" else _plain(rows)
+    columns = (
+        _merged(rows) if scene.params["part"] == "at the turn and at the end" else _plain(rows, scene.compact)
+    )
     wide = ("bounds", "in words", "definition", *(("unit", "converged") if "final" in columns else ()))
     columns = {
         name: cells for name, cells in columns.items() if any(cells) and not (scene.compact and name in wide)
@@ -83,11 +85,11 @@ def _draw_table(data: xr.Dataset, scene: Scene) -> Figure:
     return {"data": [table], "layout": built}
 
 
-def _plain(rows: list[tuple[dict[str, Any], float, float, float]]) -> dict[str, list[str]]:
+def _plain(rows: list[tuple[dict[str, Any], float, float, float]], compact: bool) -> dict[str, list[str]]:
     """One row per metric."""
     return {
         "metric": [one["name"] for one, *_ in rows],
-        "value": [_said(one, value) for one, value, *_ in rows],
+        "value": [_said(one, value, compact) for one, value, *_ in rows],
         "bounds": [_bounds(one["unit"], lower, upper) for one, _, lower, upper in rows],
         "unit": [_unit(one["unit"]) for one, *_ in rows],
         "in words": [one["text"] or one["reason"] for one, *_ in rows],
@@ -116,13 +118,15 @@ def _merged(rows: list[tuple[dict[str, Any], float, float, float]]) -> dict[str,
     }
 
 
-def _said(one: dict[str, Any], value: float) -> str:
-    """The value; a code is said by the words beside it, before their colon."""
-    return one["text"].partition(":")[0] if one["unit"] == "code" else _number(value, one["unit"])
+def _said(one: dict[str, Any], value: float, compact: bool) -> str:
+    """The value; a code is said by the words beside it, before their colon, and so is a rule where the
+    column of words is left out."""
+    in_words = one["unit"] == "code" or (compact and one["name"].startswith("rule: "))
+    return one["text"].partition(":")[0] if in_words else _number(value, one["unit"])
 
 
 def _unit(unit: str) -> str:
-    return "" if unit in ("1", "code") else unit
+    return {"1": "", "code": "", "nat": "nats"}.get(unit, unit)
 
 
 def _bounds(unit: str, lower: float, upper: float) -> str:
@@ -247,9 +251,9 @@ def _bars(start: np.ndarray, end: np.ndarray) -> np.ndarray:
 VIEWS = (
     View(
         name="run_summary",
-        title="Summary",
+        title="Run summary",
         group="run",
-        order=50,
+        order=3,
         blurb="The run in one table: what kind it is and by which rules, when it turned, what it learned, and"
         " every structural measure both at the turn and at the end, since at the turn it is not yet what it"
         " becomes. Epochs are intervals between checkpoints; a missing value says why.",
@@ -260,13 +264,12 @@ VIEWS = (
     ),
     View(
         name="lead_and_lag",
-        title="Which signal moves first",
+        title="Lead and lag of signals",
         group="run",
-        order=51,
+        order=4,
         blurb="When each signal makes its step: the thin bar from 10 to 90 % of it, the thick one the"
         " interval in which half is done. Signals above the test loss moved before it. Bars are as wide as"
-        " checkpoints are apart; overlapping ones cannot be told apart. A click on a dot goes to its"
-        " checkpoint.",
+        " checkpoints are apart; overlapping ones cannot be told apart.",
         data=_summary,
         draw=_draw_leads,
         needs=("run_summary",),

@@ -20,6 +20,7 @@ from renderers.figure import (
     message,
     time_figure,
 )
+from renderers.matrices import set_colour
 from renderers.path_bands import SETS
 from renderers.plane import checkpoint_after, plane_figure, points
 from renderers.source import Scene, Source
@@ -105,7 +106,10 @@ def _draw_space(data: xr.Dataset, scene: Scene) -> Figure:
         **space,
         "aspectmode": "data",
         "annotations": notes,
-        "camera": {"eye": {"x": 1.35, "y": 1.35, "z": 0.9}},
+        "camera": {
+            "eye": {"x": 1.5, "y": 1.5, "z": 1.0},
+            "center": {"x": 0.0, "y": 0.0, "z": -0.15},
+        },
     }
     built["margin"] = {"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0}
     built["dragmode"] = "turntable"
@@ -125,9 +129,9 @@ def _draw_variance(data: xr.Dataset, scene: Scene) -> Figure:
     if not np.isfinite(ratios.values).any():
         return message(scene, "A principal-component analysis needs at least two checkpoints.")
     traces, labels = [], []
-    for index, group in enumerate(data["group"].values.tolist()):
+    for group in data["group"].values.tolist():
         values = np.nancumsum(ratios.sel(group=group).values)
-        colour = scene.theme.series[index % len(scene.theme.series)]
+        colour = set_colour(scene, group)
         traces.append(
             {
                 "type": "scatter",
@@ -181,7 +185,7 @@ def _draw_velocity(data: xr.Dataset, scene: Scene) -> Figure:
     before = np.concatenate([[np.nan], epochs[:-1]])
     traces, labels = [], []
     for index, group in enumerate(data["group"].values.tolist()):
-        colour = scene.theme.series[index % len(scene.theme.series)]
+        colour = set_colour(scene, group)
         traces.append(
             line(
                 epochs,
@@ -218,11 +222,11 @@ VIEWS = (
     ),
     View(
         name="parameter_pca_3d",
-        title="Parameter trajectory in three components",
+        title="Parameter trajectory in 3-D",
         group="trajectory",
-        order=10,
-        blurb="The checkpoints of one group of parameters on their first three principal components; drag to"
-        " turn, scroll to come nearer, click a point for its epoch. Random walks are smooth curves here too.",
+        order=2,
+        blurb="The checkpoints of one group of parameters on their first three principal components; drag"
+        " to turn, scroll to come nearer. Random walks are smooth curves here too.",
         data=_path,
         draw=_draw_space,
         needs=("parameter_pca",),
@@ -235,7 +239,7 @@ VIEWS = (
         name="parameter_pca_variance",
         title="Variance explained",
         group="trajectory",
-        order=2,
+        order=3,
         blurb="How much of the total variance over checkpoints the first principal components hold, per"
         " parameter group, beside a random walk in many dimensions seen at the same checkpoints (for many"
         " equal steps: 61 %, 15 %, 7 %).",
@@ -247,7 +251,7 @@ VIEWS = (
         name="parameter_velocity",
         title="Parameter velocity",
         group="trajectory",
-        order=3,
+        order=4,
         blurb="Distance between neighbouring checkpoints divided by the epochs between them, so each step"
         " is a mean over its interval. Unequal intervals are not comparable in detail: a long one"
         " averages wiggles away.",

@@ -6,6 +6,7 @@ import xarray as xr
 
 from renderers.catalog import Figure, Parameter, View
 from renderers.curves import Band, Curve, curves
+from renderers.matrices import matrix_colour
 from renderers.source import Scene, Source
 
 
@@ -15,8 +16,8 @@ def _gini(source: Source) -> xr.Dataset:
 
 def _draw_gini(data: xr.Dataset, scene: Scene) -> Figure:
     drawn, bands = [], []
-    for matrix, colour in zip(("W_E", "W_L"), scene.theme.series, strict=False):
-        own = data.sel(matrix=matrix)
+    for matrix in ("W_E", "W_L"):
+        own, colour = data.sel(matrix=matrix), matrix_colour(scene, matrix)
         drawn.append(Curve(matrix, own["gini"].values, colour))
         bands.append(Band(own["null_low"].values, own["null_high"].values, colour))
     title = f"Gini coefficient per {scene.params['per']}"
@@ -73,12 +74,7 @@ def _draw_norms(data: xr.Dataset, scene: Scene) -> Figure:
     else:
         values = data[quantity].transpose("epoch", "tensor").values
         drawn = [
-            Curve(
-                name,
-                values[:, index],
-                theme.series[index % len(theme.series)],
-                dash="solid" if index < len(theme.series) else "dot",
-            )
+            Curve(name, values[:, index], matrix_colour(scene, name))
             for index, name in enumerate(data["tensor"].values.tolist())
         ]
     return curves(scene, data["epoch"].values, drawn, title=f"{_NORMS[quantity]} (weights)", digits=".4g")
@@ -92,7 +88,7 @@ VIEWS = (
         order=30,
         blurb="How unequally the embedding (W_E) and the neuron-logit map (W_L) are spread over the Fourier"
         " components: 0 is even, 1 is one component. It rises as few frequencies take over; the bands show"
-        " what random weights have. Click an epoch.",
+        " what random weights have.",
         data=_gini,
         draw=_draw_gini,
         needs=("gini",),
@@ -107,7 +103,7 @@ VIEWS = (
         order=60,
         blurb="How many directions hold 90, 99 and 99.9 % of the energy of W_out W_U, against the 2 |K*|"
         " that a clean solution needs; or how much of it lies outside the key frequencies, beside what a"
-        " random map has. Click an epoch.",
+        " random map has.",
         data=_rank,
         draw=_draw_rank,
         needs=("neuron_logit_map",),
@@ -119,9 +115,9 @@ VIEWS = (
         name="weight_norms",
         title="Weight norms",
         group="run",
-        order=40,
+        order=6,
         blurb="Size of every weight tensor at each checkpoint, or of all together: the sum of squares is"
-        " what weight decay shrinks, and it falls when the memorised part is cleaned up. Click an epoch.",
+        " what weight decay shrinks, and it falls when the memorised part is cleaned up.",
         data=_norms,
         draw=_draw_norms,
         needs=("weight_norms",),

@@ -13,6 +13,7 @@ from test_progress import axes, planted, run, waves
 from tiny_model import random_weights
 
 from analyzers.clock_pizza import distance_irrelevance, gradient_cosines, mean_by_distance, wave_fits
+from training.fast_path import forward_grid
 
 
 def pizza(p: int, alpha: dict[int, float], sign: int = 1) -> np.ndarray:
@@ -23,12 +24,16 @@ def pizza(p: int, alpha: dict[int, float], sign: int = 1) -> np.ndarray:
     )
 
 
+def cosines(weights: dict[str, torch.Tensor], triples: np.ndarray) -> np.ndarray:
+    return gradient_cosines(weights, forward_grid(weights, len(weights["embed.W_E"]) - 1), triples)
+
+
 def test_gradients_agree_with_finite_differences_of_the_full_model() -> None:
     p, step = 11, 1e-5
     weights = random_weights(p)
     some = np.array([[3, 7, 1], [0, 10, 5], [4, 4, 8]])
     triples = np.concatenate([some, np.zeros((8, 3), int), [[9, 2, 2]]])
-    found = gradient_cosines({name: tensor.double() for name, tensor in weights.items()}, p, triples)
+    found = cosines({name: tensor.double() for name, tensor in weights.items()}, triples)
     for index in (0, 1, 2, 11):
         (a, b, c), cosine = triples[index], found[index]
         gradients = np.zeros((2, 16))
@@ -51,7 +56,7 @@ def test_swapping_the_tokens_swaps_the_gradients() -> None:
     weights = {name: tensor.double() for name, tensor in random_weights(p).items()}
     swapped = {**weights, "pos_embed.W_pos": weights["pos_embed.W_pos"][[1, 0, 2]]}
     triples = np.random.default_rng(0).integers(0, p, (9, 3))
-    one, two = gradient_cosines(weights, p, triples), gradient_cosines(swapped, p, triples[:, [1, 0, 2]])
+    one, two = cosines(weights, triples), cosines(swapped, triples[:, [1, 0, 2]])
     np.testing.assert_allclose(two, one)
 
 
@@ -60,7 +65,7 @@ def test_a_model_that_reads_the_sum_alone_is_wholly_symmetric() -> None:
     weights = {name: tensor.double() for name, tensor in random_weights(p).items()}
     weights["blocks.0.attn.W_Q"] = torch.zeros_like(weights["blocks.0.attn.W_Q"])  # equal attention
     triples = np.random.default_rng(0).integers(0, p, (20, 3))
-    np.testing.assert_allclose(gradient_cosines(weights, p, triples), 1)
+    np.testing.assert_allclose(cosines(weights, triples), 1)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

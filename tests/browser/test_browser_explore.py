@@ -40,9 +40,9 @@ def test_another_variant_from_the_picker(page: Page, samples_workspace) -> None:
     page.open()
     second = _names(samples_workspace)[1]
     page.keys("/")
-    page.until("document.querySelector('.dash-dropdown-content, .dash-dropdown-options') !== null")
+    page.until("document.activeElement.matches('.picker-search')")
     page.keys(second)
-    page.until("document.querySelectorAll('.dash-dropdown-option').length === 1")
+    page.until("document.querySelectorAll('.picker-option').length === 1")
     page.keys(Keys.ENTER)
     page.until("tdw.selection.get().variant === arguments[0] && tdw.panels.settled()", second)
     assert second in page.text("#masthead h1")

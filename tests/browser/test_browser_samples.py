@@ -23,10 +23,10 @@ def test_from_the_loss_to_a_neuron_and_back_in_time(shipped_page: Page, shipped_
     assert page.js("return document.querySelector('[data-view=loss_curves]').dataset.state") == "figure"
 
     page.keys("/")
-    page.until("document.querySelector('.dash-dropdown-content, .dash-dropdown-options') !== null")
+    page.until("document.activeElement.matches('.picker-search')")
     page.keys(SHIPPED)
-    page.until("document.querySelectorAll('.dash-dropdown-option').length === 1")
-    page.click(".dash-dropdown-option")
+    page.until("document.querySelectorAll('.picker-option').length === 1")
+    page.click(".picker-option")
     page.until("tdw.selection.get().variant === arguments[0] && tdw.panels.settled()", SHIPPED)
     assert "grokked" in page.text("#masthead")
     assert "9, 33, 38, 55" in page.text("#masthead")

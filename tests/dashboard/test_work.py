@@ -22,6 +22,7 @@ from dashboard.work.orders import parse
 from dashboard.work.perform import perform
 from dashboard.work.prepared import prepare
 from dashboard.work.run import run_job
+from dashboard.work.service import WorkService
 from data import Workspace
 from data.database.jobs import Job, JobStore
 from data.errors import BadParameter, UnknownVariant
@@ -322,14 +323,15 @@ def test_what_cannot_be_told_in_json_is_left_out(workspace: Workspace) -> None:
 # --- in processes of their own ---------------------------------------------------------------------------
 
 
-def test_a_started_job_runs_on_when_its_starter_is_gone(workspace: Workspace) -> None:
+def test_a_started_job_runs_on_when_its_starter_is_killed(workspace: Workspace) -> None:
     order = training(seed=2, epochs=3000, checkpoints="0", state_every=1000)
     code = (
-        "import sys, json; from data import Workspace; from dashboard.work.launch import start\n"
-        "print(start(Workspace(sys.argv[1]), json.loads(sys.argv[2]))[0].id)"
+        "import os, sys, json; from data import Workspace; from dashboard.work.launch import start\n"
+        "print(start(Workspace(sys.argv[1]), json.loads(sys.argv[2]))[0].id, flush=True)\n"
+        "os.kill(os.getpid(), 9)"
     )
     command = [sys.executable, "-c", code, str(workspace.path), json.dumps(order)]
-    ident = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    ident = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     store = JobStore(workspace.database)
     joined, new = start(workspace, order)
     assert (joined.id, new) == (ident, False)
@@ -375,3 +377,39 @@ def test_a_sweep_in_worker_processes_is_cancelled(workspace: Workspace) -> None:
     store.cancel(job.id)
     until(lambda: not store.get(job.id).active)
     assert store.get(job.id).state == "cancelled"
+
+
+def test_a_page_starts_follows_cancels_and_forgets(workspace: Workspace) -> None:
+    service = WorkService(workspace)
+    order = training(seed=7, epochs=4_000_000, checkpoints="0", state_every=1000)
+    assert service.describe(order)["conflicts"] == []
+    started = service.start(order)
+    ident = started["job"]["id"]
+    assert started["new"]
+    assert service.start(order)["job"]["id"] == ident
+    assert service.describe(order)["active"] == ident
+    until(lambda: service.job(ident)["losses"]["epoch"])
+    seen = until(lambda: (job := service.job(ident))["seconds_left"] and job)
+    assert (seen["state"], seen["seconds"] > 0, seen["result"]["train_loss"] > 0) == ("running", True, True)
+    assert "Begins: Train" in seen["log"]
+    json.dumps(service.jobs())
+    assert service.cancel(ident)["cancelling"]
+    with pytest.raises(BadParameter, match=r"is being cancelled .* Start it again in a moment"):
+        service.start(order)
+    until(lambda: not service.job(ident)["active"])
+    assert service.job(ident)["state"] == "cancelled"
+    service.forget(ident)
+    with pytest.raises(BadParameter, match="There is no job"):
+        service.job(ident)
+    assert not JobFiles(workspace.path, ident).log.exists()
+    assert {gap["analyzer"] for gap in service.gaps(NAME)} > {"weight_norms"}
+
+
+def test_a_process_that_cannot_be_started_fails_its_job(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(workspace.path / "nothing"))
+    job, _ = start(workspace, training(seed=8))
+    ended = JobStore(workspace.database).get(job.id)
+    assert (ended.state, ended.message) == ("failed", "It could not be started: No such file or directory.")
+    assert start(workspace, training(seed=8))[1]

@@ -233,6 +233,19 @@ def test_two_jobs_do_not_write_one_variant(store: JobStore) -> None:
         store.resume(job.id, ["train", "resume"])
 
 
+def test_what_is_being_cancelled_is_not_joined(store: JobStore) -> None:
+    job = claimed(store)
+    store.cancel(job.id)
+    with pytest.raises(BadParameter, match=f"Train p5 is being cancelled .job {job.id}."):
+        store.create_or_join("train", "train p5", {}, "t", ["p5"], ["train"])
+    other, new = store.create_or_join("train", "train p5", {}, "t", ["p5"])
+    assert new
+    assert {one.id for one in store.active()} == {job.id, other.id}
+    assert store.beat(job) == "cancel"
+    store.finish(job, "cancelled", "Stopped.")
+    assert store.create_or_join("train", "train p5", {}, "t")[0].id == other.id
+
+
 def test_who_waits_for_a_queue_is_not_dead(store: JobStore, clock: Clock) -> None:
     job, dying = start(store), start(store, "other")
     store.hand_over(job.id, None)
