@@ -17,6 +17,7 @@ from analyzers.arrays import dataset_of
 from analyzers.features import Features
 from analyzers.optimizer import optimizer_at
 from analyzers.registry import Registry, default_registry
+from analyzers.threads import one_thread
 from data.errors import CorruptFile, MissingArtifact, UnknownEpoch, WorkbenchError
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def compute(
             failed = work.failed | outcome.failures.keys()
             features.needs = {need: _known(need, known, failed, variant, work.epoch) for need in found.needs}
             features.finals = {need: work.finals[need] for need in found.needs_final}
-            dataset = dataset_of(found, found.compute(features, **step.parameters), step.attrs, work.epoch)
+            with one_thread():  # two would mostly wait for each other: processes share checkpoints instead
+                returned = found.compute(features, **step.parameters)
+            dataset = dataset_of(found, returned, step.attrs, work.epoch)
         except Exception as error:  # any instrument may fail in any way: that must not stop the others
             outcome.failures[step.analyzer] = cause(error)
         else:

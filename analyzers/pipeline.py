@@ -3,9 +3,9 @@
 Each checkpoint is loaded once for all instruments of scope "checkpoint"; what they share is computed once
 (`analyzers.features`). Results are committed in batches of whole epochs, as often as a tenth of the time
 allows, so that a run that is stopped keeps what was finished, one that is killed all but the last seconds,
-and the next one does the rest. An instrument that fails on
-one epoch, or a checkpoint that cannot be read, is reported and the others go on. Checkpoints may be worked on
-by other processes (`analyzers.checkpoint_work`); only this one writes.
+and the next one does the rest. An instrument that fails on one epoch, or a checkpoint that cannot be read,
+is reported and the others go on. Checkpoints may be worked on by other processes
+(`analyzers.checkpoint_work`); only this one writes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from analyzers.checkpoint_work import Outcome, Outputs, Step, Work, cause, compu
 from analyzers.planning import INPUTS, PROBE, ArtifactStatus, Parameters, Stage, plan, stages, status
 from analyzers.registry import Registry, default_registry
 from analyzers.run import Cancelled, Run
+from analyzers.threads import one_thread
 from data.errors import BadParameter, MissingArtifact, WorkbenchError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def analyze(
 
     on_progress  called after every result
     should_stop  asked before every checkpoint; a true answer ends the run, keeping what is finished
-    workers      processes that work on checkpoints, each on one thread; 1: this one, on all of torch's
+    workers      processes that work on checkpoints, each on one thread; 1: this one
     executor     where to work on them instead (its workers must see the same workspace); the caller closes it
     Raises `WorkspaceError` when results cannot be written, `WorkbenchError` when a worker is lost,
     `BadParameter` for a registry of one's own with workers, which have the instruments that ship.
@@ -339,7 +340,8 @@ class _Analysis:
             inputs = staleness.inputs_of(self._variant, stage.analyzer, self._hashes)
             started = time.perf_counter()
             try:
-                returned = stage.analyzer.compute(run, **stage.parameters)
+                with one_thread():
+                    returned = stage.analyzer.compute(run, **stage.parameters)
                 dataset = dataset_of(stage.analyzer, returned, {**attrs, INPUTS: inputs})
             except Cancelled:
                 raise
@@ -406,11 +408,5 @@ def _open(executor: Executor | None, workers: int) -> Iterator[tuple[Executor, i
         yield executor, 2 * (os.cpu_count() or 1)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, context) as pool:
         yield pool, 2 * workers
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Many small decompositions are faster on one thread of torch: more would mostly wait for each other."""
+    """Many small operations are faster on one thread of torch: more would mostly wait for each other.
+
+    For numpy, `OPENBLAS_NUM_THREADS=1` does the same; it counts when numpy is first imported.
+    """
     import torch
 
     before = torch.get_num_threads()

@@ -37,8 +37,8 @@ SIDEBAR
 MAIN
 </div>
 <noscript><p>The workbench draws its figures in the browser and needs JavaScript.</p></noscript>
-SCRIPTS
 <template id="later">{%config%}{%scripts%}{%renderer%}</template>
+SCRIPTS
 </body>
 </html>"""
 

@@ -10,7 +10,6 @@ from planted import SHIPPED, plant
 from analyzers.pipeline import analyze
 from data import Workspace
 
-
 QUICK = (
     "attention_frequencies",
     "embedding_fourier",

@@ -79,7 +79,7 @@ def _excluded(source: Source) -> xr.Dataset:
 
 
 def _draw_excluded_history(data: xr.Dataset, scene: Scene) -> Figure:
-    train = Curve("train", data["train_loss"].values, scene.theme.muted, dash="dot")
+    train = Curve("train", data["train_loss"].values, scene.theme.split("train"), dash="dot")
     return frequency_curves(
         scene,
         data["epoch"].values,
@@ -123,7 +123,7 @@ def _draw_excluded(data: xr.Dataset, scene: Scene) -> Figure:
         "name": "train",
         "x": ends,
         "y": np.array([train, train]),
-        "line": {"color": scene.theme.text, "width": 1.2, "dash": "dot"},
+        "line": {"color": scene.theme.split("train"), "width": 1.2, "dash": "dot"},
         "hoverinfo": "skip",
     }
     y = log_axis(scene, "excluded loss, train (nats)", np.append(values, train))

@@ -14,6 +14,7 @@ from computing import Weights, arrays, compute, features, moved, relabelled, run
 from grid_oracle import cross_entropy, grid
 from tiny_model import random_weights
 
+from analyzers.cross_entropy import split_means
 from analyzers.fourier import basis
 from analyzers.instruments.head_specialisation import chance_of_agreement
 from analyzers.key_frequencies import RULES
@@ -21,6 +22,7 @@ from analyzers.registry import default_registry
 from analyzers.service import AnalyzerService
 from data import Workspace
 from data.errors import BadParameter
+from training.fast_path import BIASES, head_output, logits_of
 
 P = 11
 HEADS = 2
@@ -257,6 +259,30 @@ def test_exchanging_heads_exchanges_their_rows() -> None:
     other = {name: tensor.flip(0) if ".attn." in name else tensor for name, tensor in weights.items()}
     one, two = (compute("head_ablation", features(each, P)) for each in (weights, other))
     np.testing.assert_allclose(two["loss"], one["loss"][::-1], rtol=1e-5)
+
+
+def test_biases_take_part_in_an_ablation() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weights = {name: tensor.double() for name, tensor in lively(P).items()}
+    shapes = {"b_Q": "W_Q", "b_V": "W_V", "b_O": "W_O", "b_in": "W_in", "b_out": "W_out", "b_U": "W_U"}
+    for name in BIASES:
+        place, _, short = name.rpartition(".")
+        if short in shapes:
+            like = weights[f"{place}.{shapes[short]}"]
+            shape = like.shape[:1] + like.shape[2:] if short in ("b_Q", "b_V") else like.shape[-1:]
+            weights[name] = torch.randn(shape, generator=generator, dtype=torch.float64)
+    found_features = features(weights, P)
+    pattern = found_features.grid.pattern
+    found = compute("head_ablation", found_features)
+    for head in range(len(pattern)):
+        output = head_output(weights, P, pattern, head)
+        without = found_features.grid.resid_mid - output
+        for index, resid in enumerate((without, without + output.mean((0, 1)))):
+            logits = logits_of(weights, resid).flatten(0, 1).numpy()
+            pairs = zip(logits, found_features.task.labels, strict=True)
+            losses = np.array([cross_entropy(*pair) for pair in pairs])
+            expected = split_means(losses, found_features.task)
+            np.testing.assert_allclose(found["loss"][head, index], expected, rtol=1e-5)
 
 
 def test_an_empty_split_and_nan_weights_have_no_loss() -> None:

@@ -55,9 +55,7 @@ def test_only_what_is_on_the_screen_costs_anything(page: Page) -> None:
 
 def test_figures_far_away_are_given_up_and_come_back_without_a_question(page: Page) -> None:
     page.open("/?epoch=10000")
-    top = page.js(
-        "return tdw.panels.all().filter(p => p.visible && tdw.drawing.plot(p)).map(p => p.view)"
-    )
+    top = page.js("return tdw.panels.all().filter(p => p.visible && tdw.drawing.plot(p)).map(p => p.view)")
     held = []
     for share in (0.2, 0.4, 0.6, 0.8, 1.0):
         page.js("window.scrollTo(0, document.documentElement.scrollHeight * arguments[0])", share)

@@ -29,6 +29,7 @@ def test_from_the_loss_to_a_neuron_and_back_in_time(shipped_page: Page, shipped_
     page.click(".picker-option")
     page.until("tdw.selection.get().variant === arguments[0] && tdw.panels.settled()", SHIPPED)
     assert "grokked" in page.text("#masthead")
+    page.until("tdw.about.of()")
     assert "9, 33, 38, 55" in page.text("#masthead")
 
     variant = workspace[SHIPPED]
@@ -74,3 +75,30 @@ def test_the_selected_epoch_is_marked_on_a_trajectory_in_space(shipped_page: Pag
     """)
     assert 0 < places[0] < places[2]
     assert 0 < places[1] < places[3]
+
+
+def test_kin_stand_under_their_run_and_copies_fold(shipped_page: Page) -> None:
+    page = shipped_page
+    page.open(f"/?variant={SHIPPED}")
+    page.keys("/")
+    page.until("document.activeElement.matches('.picker-search')")
+    listed = "return [...document.querySelectorAll('.picker-tree li')].map(one => one.innerText.trim())"
+    levels = "return [...document.querySelectorAll('.picker-tree li')].map(one => one.ariaLevel)"
+    before = page.js(listed)
+    assert before[0] == "p101-s999-d598"
+    assert before[1].startswith("at20-lr")
+    assert "16 replicates" in before[2]
+    assert page.js(levels)[:4] == ["1", "2", "2", "1"]
+    page.keys(Keys.PAGE_UP, Keys.ARROW_DOWN, Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
+    assert len(page.js(listed)) == len(before) + 16
+    page.keys(Keys.ARROW_DOWN, Keys.ENTER)
+    page.until("tdw.selection.get().variant.endsWith('r01-1e-06') && tdw.selection.known()")
+    assert page.js("return document.activeElement.id") == "variant-picker"
+
+
+def test_a_run_without_results_offers_to_make_them_in_one_place(shipped_page: Page) -> None:
+    page = shipped_page
+    page.open("/?variant=p101-s999-d598")
+    page.until("document.querySelector('.offer')")
+    assert "not analysed yet" in page.text(".offer")
+    assert page.js("return document.querySelector('.offer [data-action=analyze]').offsetParent !== null")

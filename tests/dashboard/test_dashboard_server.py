@@ -22,6 +22,7 @@ from dashboard.markup import html_of
 from dashboard.panels import needs_checkpoints
 from dashboard.paths import ASSETS
 from dashboard.security import require_permission
+from dashboard.serve import analyse_first
 from dashboard.server import create_app
 from data import Workspace
 from data.errors import WorkbenchError
@@ -142,6 +143,19 @@ def test_the_figure_route_answers_a_question_and_survives_nonsense(samples_works
     assert client.post("/_figure", data=b"x" * (3 * 2**20)).status_code in (200, 413)
 
 
+def test_a_first_start_analyses_what_the_page_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("dashboard.serve.start", lambda workspace, order: asked.append(order.variants))
+    workspace = plant(tmp_path / "first")
+    names = [variant.name for variant in workspace.variants()]
+    assert analyse_first(workspace) == names[0]
+    assert asked == [[names[0]]]
+    analyze(workspace[names[2]], ["turn"])
+    assert analyse_first(workspace) is None
+    assert analyse_first(Workspace(tmp_path / "empty", create=True)) is None
+    assert len(asked) == 1
+
+
 def test_another_host_needs_a_password_or_an_explicit_wish(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TDW_PASSWORD", raising=False)
     with pytest.raises(WorkbenchError, match="TDW_PASSWORD"):
@@ -205,8 +219,10 @@ def test_information_and_pulse_by_route(samples_workspace: Path) -> None:
     workspace = Workspace(samples_workspace)
     client, name = create_app(samples_workspace).server.test_client(), workspace.variants()[0].name
     info = client.get(f"/_info?variant={name}").get_json()
-    assert (info["variant"], info["running"]) == (name, [])
-    assert {card["label"] for card in info["cards"]} >= {"Final test loss", "Key frequencies"}
+    assert info["variant"] == name
+    said = client.get(f"/_about?variant={name}").get_json()
+    assert (said["variant"], said["running"], said["missing"]) == (name, [], [])
+    assert {card["label"] for card in said["cards"]} >= {"Final test loss", "Key frequencies"}
     pulse = client.get(f"/_pulse?variant={name}").get_json()
     assert pulse["variant"] == info["pulse"]
     assert client.get("/_pulse?variant=../etc").get_json()["variant"] == ""
@@ -230,7 +246,9 @@ def test_a_variant_without_checkpoints_is_described_by_its_history(tmp_path: Pat
     for path in (variant.path / "checkpoints").iterdir():
         path.unlink()
     info = variant_info(workspace, AnalyzerService(), NAMES, variant.name)
-    assert (info["error"], info["epochs"], info["limits"], info["missing"]) == (None, [], {}, [])
+    assert (info["error"], info["epochs"], info["limits"]) == (None, [], {})
+    said = about(workspace, AnalyzerService(), variant.name)
+    assert (said["missing"], said["analyzers"]) == ([], 0)
     assert info["verdict"] == "turned"
     assert variant_info(workspace, AnalyzerService(), NAMES, None)["variant"] == workspace.variants()[1].name
     client = create_app(workspace.path).server.test_client()
