@@ -1,8 +1,9 @@
 """How fast the page answers, in headless Chromium: `python -m benchmarks.interaction --workspace DIR`.
 
 An action starts when the selection changes in the page (what a click or a key does first) and ends when the
-frame that shows the change has been painted: a message posted in its animation callback has arrived. Prints a table;
---json writes the figures to a file. The server is started by this program, so the first paint is cold.
+frame that shows the change has been painted: a message posted in its animation callback has arrived.
+The first paint ends when every panel on the screen is drawn and the controls work. Prints a table; --json
+writes the figures to a file. The server is started by this program, so the first paint is cold.
 """
 
 from __future__ import annotations

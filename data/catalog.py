@@ -140,8 +140,8 @@ class Catalog:
     def where(self, metric: str, at_least: float | None = None, at_most: float | None = None) -> list[Metric]:
         """The variants whose metric has a value within the bounds (both included), the smallest first.
 
-        "Which grokked by epoch 10,000" is where("turn, completion", at_most=10_000). Raises BadParameter for a
-        metric that no variant has.
+        "Which grokked by epoch 10,000" is where("turn, completion", at_most=10_000). Raises BadParameter for
+        a metric that no variant has.
         """
         self._known(metric)
         asked = select(MetricRow.variant, MetricRow.name, MetricRow.value, MetricRow.lower, MetricRow.upper)

@@ -40,7 +40,7 @@ ANALYZERS = ["weight_norms", "key_frequencies", "gini", "neuron_frequencies"]
 ANALYSIS = {"kind": "analyze", "variants": [NAME], "analyzers": ANALYZERS}
 
 KILLS = """
-import os, random, signal, sys, time, warnings
+import os, random, signal, sys, time, traceback, warnings
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -68,6 +68,8 @@ def forked(action, *arguments):
     try:
         action(*arguments)
         status = 0
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 
@@ -86,6 +88,8 @@ def work(where):
             workspace.catalog.rebuild()
         return
     store = JobStore(workspace.database)
+    if what == "train" and any(job.state == "done" for job in store.history()):
+        return  # killed between the end of the work and that of its process
     ended = [job for job in store.history() if job.state == "interrupted"]
     plain = ANALYSIS if what == "analyze" else ORDER
     job, new = store.resume(ended[0].id) if ended else enlist(workspace, parse(plain))
