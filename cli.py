@@ -35,7 +35,6 @@ out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty()
 err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: its products are small (analyzers.threads)
-_MOST_WORKERS = 4  # each has its own copy of the libraries in memory
 
 WorkspaceOption = Annotated[
     Path | None,
@@ -456,9 +455,8 @@ def analyze(
         ),
     ] = None,
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes that share the checkpoints. Default: one per core, 4 at most."),
-    ] = None,
+        int, typer.Option(min=1, help="Processes that share the checkpoints, each on one thread.")
+    ] = 1,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Run the analyzers that are missing or stale, with progress."""
@@ -469,7 +467,6 @@ def analyze(
     names = [part.strip() for given in analyzer or () for part in given.split(",") if part.strip()] or None
     if not chosen:
         raise UnknownVariant(f"{opened.path} has no variants yet; `tdw train` makes one.")
-    workers = workers or min(os.cpu_count() or 1, _MOST_WORKERS)
     reports = _do(opened, {"kind": "analyze", "variants": chosen, "analyzers": names, "workers": workers})
     failures = sum(len(report.failures) for report in reports)
     if failures:

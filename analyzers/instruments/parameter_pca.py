@@ -99,7 +99,7 @@ def parameter_pca(run: Run) -> dict[str, Any]:
     projections, ratios, velocities, distances = [], [], [], []
     for names in groups.values():
         members = [statistics[name] for name in names]
-        finite = np.array([found.finite for found in members]).all(axis=0)
+        finite: NDArray[np.bool_] = np.asarray(np.array([found.finite for found in members]).all(axis=0))
         gram = np.sum([found.gram for found in members], axis=0)
         projection, ratio = principal_components(gram[np.ix_(finite, finite)])
         placed = np.full((len(epochs), N_COMPONENTS), np.nan)
