@@ -17,23 +17,35 @@ from analyzers.features import Features
 from analyzers.registry import default_registry
 from data import Variant, Workspace
 
+Found = dict[str, dict[str, np.ndarray]]
 
-def results(variant: Variant, epoch: int, half: bool) -> dict[str, np.ndarray]:
-    """Every output of every stored instrument at one epoch, as `analyzer.output`."""
+
+def results(variant: Variant, epoch: int, half: bool, finals: Found) -> Found:
+    """Every output of every standard instrument at one epoch, by analyzer and output.
+
+    `finals`: the same at the last checkpoint, for instruments that apply its results to every epoch.
+    """
     weights = variant.at(epoch).weights
     if half:
         weights = {name: tensor.half().float() for name, tensor in weights.items()}
     features = Features(weights, variant.family, variant.params)
-    found: dict[str, np.ndarray] = {}
+    features.finals |= finals
+    found: Found = {}
     for instrument in default_registry().ordered():
-        if instrument.scope != "checkpoint" or not instrument.stored:
+        if instrument.scope != "checkpoint" or not instrument.stored or not instrument.standard:
             continue
+        if not finals and instrument.needs_final:
+            features.finals |= {name: found[name] for name in instrument.needs_final}
         computed = instrument.compute(features, **instrument.parameters)
-        features.needs[instrument.name] = computed
-        found |= {
-            f"{instrument.name}.{output}": np.asarray(computed[output]) for output in instrument.outputs
-        }
+        found[instrument.name] = {output: np.asarray(computed[output]) for output in instrument.outputs}
+        features.needs[instrument.name] = found[instrument.name]
     return found
+
+
+def _flat(found: Found) -> dict[str, np.ndarray]:
+    return {
+        f"{analyzer}.{output}": values for analyzer, own in found.items() for output, values in own.items()
+    }
 
 
 def main() -> None:
@@ -46,8 +58,9 @@ def main() -> None:
     options = parser.parse_args()
     variant = Workspace(options.workspace)[options.variant]
     rows: dict[str, dict[str, float]] = {}
+    last = {half: results(variant, variant.epochs[-1], half, {}) for half in (False, True)}
     for epoch in variant.epochs:
-        exact, rounded = (results(variant, epoch, half) for half in (False, True))
+        exact, rounded = (_flat(results(variant, epoch, half, last[half])) for half in (False, True))
         for name, value in exact.items():
             difference = np.abs(rounded[name].astype(float) - value.astype(float))
             row = rows.setdefault(name, {"difference": 0.0, "largest": 0.0, "changed": 0, "values": 0})
