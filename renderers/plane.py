@@ -23,6 +23,30 @@ class Place(NamedTuple):
     colour: str
 
 
+def path_trace(
+    scene: Scene, name: str, epochs: np.ndarray, x: np.ndarray, y: np.ndarray, hover: str
+) -> Trace:
+    """A path in a plane, a point per epoch in the colour of its time; a click sets the epoch."""
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "name": name,
+        "x": x,
+        "y": y,
+        "customdata": epochs,
+        "line": {"color": scene.theme.line, "width": 1.2},
+        "marker": {
+            "size": 6 if scene.compact else 8,
+            "color": epochs,
+            "colorscale": scene.theme.scale("time"),
+            "colorbar": {**colorbar(scene, "epoch"), "tickformat": "~s"},
+            "line": {"width": 0.5, "color": scene.theme.background},
+        },
+        "hovertemplate": f"epoch %{{customdata:,d}}<br>{hover}<extra></extra>",
+        "meta": {"payload": {"epoch": "customdata"}},
+    }
+
+
 def plane_figure(
     data: xr.Dataset, scene: Scene, axes: str, extra: Sequence[Trace] = (), named: Sequence[Place] = ()
 ) -> Figure:
@@ -37,25 +61,7 @@ def plane_figure(
         return message(scene, placed.problem)
     epochs, (x, y) = placed.epochs, placed.coordinates
     theme = scene.theme
-    trace: Trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "trajectory",
-        "x": x,
-        "y": y,
-        "customdata": epochs,
-        "line": {"color": theme.line, "width": 1.2},
-        "marker": {
-            "size": 6 if scene.compact else 8,
-            "color": epochs,
-            "colorscale": theme.scale("time"),
-            "colorbar": {**colorbar(scene, "epoch"), "tickformat": "~s"},
-            "line": {"width": 0.5, "color": theme.background},
-        },
-        "hovertemplate": "epoch %{customdata:,d}"
-        f"<br>PC{first} %{{x:.3f}}<br>PC{second} %{{y:.3f}}<extra></extra>",
-        "meta": {"payload": {"epoch": "customdata"}},
-    }
+    trace = path_trace(scene, "trajectory", epochs, x, y, f"PC{first} %{{x:.3f}}<br>PC{second} %{{y:.3f}}")
     ends: Trace = {
         "type": "scatter",
         "mode": "markers",

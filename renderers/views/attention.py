@@ -14,7 +14,6 @@ from renderers.figure import (
     colorbar,
     font_size,
     framed,
-    frequency_axis,
     heatmap,
     layout,
     line,
@@ -24,6 +23,7 @@ from renderers.figure import (
     swatch,
     time_figure,
 )
+from renderers.heads import by_head
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
@@ -121,33 +121,20 @@ def _draw_frequencies(data: xr.Dataset, scene: Scene) -> Figure:
     fraction = data["fraction"].transpose("head", "freq").values
     if not np.isfinite(fraction).any():
         return message(scene, f"The attention to {scene.params['source']} does not vary over the inputs.")
-    heads, freqs = data["head"].values, data["freq"].values
-    trace = heatmap(
+    strongest = [
+        (int(k), float(share))
+        for k, share in zip(data["dominant_frequency"].values, data["dominant_fraction"].values, strict=True)
+    ]
+    return by_head(
         scene,
-        freqs,
-        heads,
+        data["head"].values,
+        data["freq"].values,
         fraction,
+        strongest,
+        limit=1.0,
         unit=_FRACTION,
-        hover=f"head %{{y}}<br>k = %{{x}}<br>{_FRACTION} %{{z:.3f}}",
-        payload={"head": "y", "frequency": "x"},
-        limits=(0.0, 1.0),
+        hover=f"{_FRACTION} %{{z:.3f}}",
     )
-    trace["colorbar"].update(xref="container", x=1.0, xanchor="right")
-    y = axis(scene, "head", range=[len(heads) - 0.5, -0.5], tickvals=heads, showgrid=False)
-    built = layout(
-        scene,
-        framed(frequency_axis(scene, len(freqs)), scene),
-        framed(y, scene),
-        right=112 if scene.compact else 142,
-    )
-    for head, k, share in zip(
-        heads.tolist(), data["dominant_frequency"].values, data["dominant_fraction"].values, strict=True
-    ):
-        if int(k):
-            place = {"yref": "y", "x": 1.0, "y": head, "xanchor": "left", "yanchor": "middle", "xshift": 5}
-            text = f"{swatch(frequency_colour(int(k)))} k {int(k)} · {float(share):.2f}"
-            built["annotations"].append(note(scene, text, **place))
-    return {"data": [trace], "layout": built}
 
 
 def _history(source: Source) -> xr.Dataset:

@@ -14,15 +14,13 @@ from renderers.figure import (
     above,
     axis,
     end_labels,
-    framed,
-    frequency_axis,
-    heatmap,
     layout,
     line,
     message,
     note,
     swatch,
 )
+from renderers.heads import by_head
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
@@ -134,34 +132,11 @@ def _by_head(
     scene: Scene, data: xr.Dataset, values: np.ndarray, limit: float, *, unit: str, hover: str, **more: Any
 ) -> Figure:
     """Head (rows) by frequency, `values` [head, freq], each head's strongest frequency named beside it."""
-    heads, freqs = data["head"].values, data["freq"].values
-    trace = heatmap(
-        scene,
-        freqs,
-        heads,
-        values,
-        unit=unit,
-        hover=f"head %{{y}}<br>k = %{{x}}<br>{hover}",
-        payload={"head": "y", "frequency": "x"},
-        limits=(0.0, limit),
-        **more,
+    freqs, energy = data["freq"].values, np.nan_to_num(values)
+    strongest = [(int(freqs[row.argmax()]) if row.max() > 0 else 0, float(row.max())) for row in energy]
+    return by_head(
+        scene, data["head"].values, freqs, values, strongest, limit=limit, unit=unit, hover=hover, **more
     )
-    trace["colorbar"].update(xref="container", x=1.0, xanchor="right")
-    y = axis(scene, "head", range=[len(heads) - 0.5, -0.5], tickvals=heads, showgrid=False)
-    built = layout(
-        scene,
-        framed(frequency_axis(scene, len(freqs)), scene),
-        framed(y, scene),
-        right=112 if scene.compact else 142,
-    )
-    energy = np.nan_to_num(values)
-    for head, row in zip(heads.tolist(), energy, strict=True):
-        if row.max() > 0:
-            k = int(freqs[row.argmax()])
-            place = {"yref": "y", "x": 1.0, "y": head, "xanchor": "left", "yanchor": "middle", "xshift": 5}
-            text = f"{swatch(frequency_colour(k))} k {k} · {float(row.max()):.2f}"
-            built["annotations"].append(note(scene, text, **place))
-    return {"data": [trace], "layout": built}
 
 
 def _spectrum(source: Source) -> xr.Dataset:

@@ -9,7 +9,8 @@ import xarray as xr
 
 from renderers.catalog import Figure, Parameter, View
 from renderers.curves import Curve, curves
-from renderers.figure import Trace, axis, colorbar, layout, message, note
+from renderers.figure import Trace, axis, layout, message, note
+from renderers.plane import path_trace
 from renderers.source import Scene, Source
 
 _LOGITS = {"right class": "right", "best wrong class": "best_wrong"}
@@ -35,25 +36,8 @@ def _draw_plane(data: xr.Dataset, scene: Scene) -> Figure:
     if not measured.any():
         return message(scene, "The coordinates are not defined at any checkpoint.")
     epochs, x, y = epochs[measured], x[measured], y[measured]
-    path: Trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": "model",
-        "x": x,
-        "y": y,
-        "customdata": epochs,
-        "line": {"color": theme.line, "width": 1.2},
-        "marker": {
-            "size": 6 if scene.compact else 8,
-            "color": epochs,
-            "colorscale": theme.scale("time"),
-            "colorbar": {**colorbar(scene, "epoch"), "tickformat": "~s"},
-            "line": {"width": 0.5, "color": theme.background},
-        },
-        "hovertemplate": "epoch %{customdata:,d}<br>symmetricity %{x:.3f}<br>irrelevance"
-        " %{y:.3f}<extra></extra>",
-        "meta": {"payload": {"epoch": "customdata"}},
-    }
+    hover = "symmetricity %{x:.3f}<br>irrelevance %{y:.3f}"
+    path = path_trace(scene, "model", epochs, x, y, hover)
     ranges = [[min(float(values.min()), 0.0) - 0.08, 1.08] for values in (x, y)]
     horizontal = axis(scene, "gradient symmetricity", range=ranges[0], nticks=6)
     name = f"distance irrelevance, {scene.params['logit']}" if not scene.compact else "distance irrelevance"

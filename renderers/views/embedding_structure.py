@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from analyzers.key_frequencies import chosen
 from analyzers.rings import stands_out
 from renderers.catalog import Figure, Parameter, View
-from renderers.curves import Curve, curves, frequency_curves
+from renderers.curves import Curve, curves
 from renderers.figure import (
     above,
     axis,
@@ -20,6 +19,7 @@ from renderers.figure import (
     swatch,
 )
 from renderers.matrices import matrix_colour
+from renderers.rings import axes_over_time, with_keys
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
@@ -163,30 +163,13 @@ def _draw_ellipses(data: xr.Dataset, scene: Scene) -> Figure:
 
 
 def _ellipses_over_time(source: Source) -> xr.Dataset:
-    found = source.artifact("ellipticity").sel(matrix=source.params["matrix"])
-    keys = source.artifact("key_frequencies")["is_key"].isel(epoch=-1)
-    return found.assign(is_key=(("rule", "freq"), keys.values))
+    return with_keys(source, source.artifact("ellipticity").sel(matrix=source.params["matrix"]))
 
 
 def _draw_ellipses_over_time(data: xr.Dataset, scene: Scene) -> Figure:
-    ratio, share = (
-        data[name].transpose("epoch", "freq").values.astype(float) for name in ("ellipticity", "share")
-    )
-    strong = np.where(stands_out(share), ratio, np.nan)
-    if not np.isfinite(strong).any():
-        return message(scene, "No frequency stands out from an even spectrum at any checkpoint.")
-    null = np.full(len(ratio), float(np.asarray(data["null_low"]).min()))
-    return frequency_curves(
-        scene,
-        data["epoch"].values,
-        strong,
-        chosen(data["is_key"].values).tolist(),
-        title="ratio of the axes (1: ring)",
-        unit="ratio of the axes",
-        digits=".3f",
-        text=f"{scene.params['matrix']}, where the frequency stands out",
-        others=[Curve("5 % of random", null, scene.theme.muted, dash="dot", label="null")],
-    )
+    null = np.full(data.sizes["epoch"], float(np.asarray(data["null_low"]).min()))
+    random = Curve("5 % of random", null, scene.theme.muted, dash="dot", label="null")
+    return axes_over_time(data, scene, scene.params["matrix"], others=[random])
 
 
 def _circularity(source: Source) -> xr.Dataset:

@@ -8,11 +8,10 @@ import numpy as np
 import xarray as xr
 
 from analyzers.fourier import transform
-from analyzers.key_frequencies import chosen
-from analyzers.rings import stands_out
 from renderers.catalog import Figure, Parameter, View
-from renderers.curves import Curve, curves, frequency_curves
+from renderers.curves import Curve, curves
 from renderers.figure import above, axis, colorbar, layout, message, swatch
+from renderers.rings import axes_over_time, with_keys
 from renderers.source import Scene, Source
 from renderers.theme import frequency_colour
 
@@ -107,27 +106,11 @@ def _draw_separation(data: xr.Dataset, scene: Scene) -> Figure:
 
 def _ring_quality(source: Source) -> xr.Dataset:
     found = source.artifact("representations")[["share", "ellipticity"]].sel(site=source.params["site"])
-    keys = source.artifact("key_frequencies")["is_key"].isel(epoch=-1)
-    return found.assign(is_key=(("rule", "freq"), keys.values))
+    return with_keys(source, found)
 
 
 def _draw_ring_quality(data: xr.Dataset, scene: Scene) -> Figure:
-    ratio, share = (
-        data[name].transpose("epoch", "freq").values.astype(float) for name in ("ellipticity", "share")
-    )
-    strong = np.where(stands_out(share), ratio, np.nan)
-    if not np.isfinite(strong).any():
-        return message(scene, "No frequency stands out from an even spectrum at any checkpoint.")
-    return frequency_curves(
-        scene,
-        data["epoch"].values,
-        strong,
-        chosen(data["is_key"].values).tolist(),
-        title="ratio of the axes (1: ring)",
-        unit="ratio of the axes",
-        digits=".3f",
-        text=f"centroids at {scene.params['site']}, where the frequency stands out",
-    )
+    return axes_over_time(data, scene, f"centroids at {scene.params['site']}")
 
 
 VIEWS = (
