@@ -40,5 +40,6 @@ class MissingArtifact(WorkbenchError):
         reason = f" ({detail})" if detail else ""
         super().__init__(
             f"{analyzer} has not been computed for {variant}{at}{reason}. Run `tdw analyze {variant}"
-            f" --analyzer {analyzer}` (without that name: everything standard), or press Analyze in the dashboard."
+            f" --analyzer {analyzer}` (without that name: everything standard), or press Analyze in the"
+            " dashboard."
         )
