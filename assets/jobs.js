@@ -1,30 +1,73 @@
-/* Analysis: what is missing, starting a job, its progress, joining one that another tab began. */
+/* Starting long work through Dash, and the sidebar's part about the run that is shown: what it lacks, the job that
+ * computes it (whichever tab or terminal began it), how far that is, and how it ended. */
 (function (tdw) {
   "use strict";
   const PAGE = Math.random().toString(36).slice(2) + Date.now().toString(36);
+  const PATIENCE = 60000;
   let ready = false;
-  const unsent = []; // asked for before Dash was there
-  let cancelled = false;
-  let reported = 0;
-  const looked = new Set(); // variants whose running jobs this page has asked about
+  let begun = null;
+  const there = new Promise((resolve) => (begun = resolve)); // Dash's scripts, which come last
+  let last = there; // dash answers one request of a store at a time, the newest
+  let answered = null;
+  const own = new Set(); // jobs that this page has started
 
-  const isRunning = () => ready && document.getElementById("job").classList.contains("is-running");
-
-  function send(id, props) {
-    if (ready) window.dash_clientside.set_props(id, props);
-    else unsent.push([id, props]);
+  /* Begin an order (dashboard/work/orders.py); resolves to its ticket, rejects with the reason of a refusal. */
+  function order(asked) {
+    const ticket = last.then(() => send(asked));
+    last = ticket.catch(() => {});
+    return ticket;
+  }
+  function send(asked) {
+    return new Promise((resolve, reject) => {
+      const late = setTimeout(() => reject(new Error("The server did not answer. Is it still running?")), PATIENCE);
+      answered = (ticket) => {
+        clearTimeout(late);
+        if (ticket.error) return reject(new Error(ticket.error));
+        own.add(ticket.job);
+        tdw.work.look();
+        return resolve(ticket);
+      };
+      window.dash_clientside.set_props("work", { data: { order: asked, page: PAGE, at: performance.now() } });
+    });
   }
   function begin() {
     ready = true;
-    for (const [id, props] of unsent.splice(0)) send(id, props);
+    begun();
     tdw.emit("jobs");
   }
+  function started(ticket) {
+    if (ticket && answered) answered(ticket);
+  }
 
-  /* `analyzers`: only these, for what is too slow to be run unasked; [] is everything that is missing. */
-  function start(analyzers) {
+  /* The analysis of the run that is shown; `analyzers`: only these, [] is everything that is missing. */
+  function analyze(analyzers) {
     const { variant } = tdw.selection.get();
-    if (!tdw.selection.known() || isRunning()) return;
-    send("work", { data: { variant, analyzers, page: PAGE, at: Date.now() } });
+    if (!tdw.selection.known() || current()) return;
+    document.getElementById("analyze").disabled = true;
+    order({ kind: "analyze", variants: [variant], analyzers: analyzers.length ? [...analyzers].sort() : null })
+      .catch((error) => tdw.notices.show("error", error.message))
+      .finally(status);
+  }
+
+  /* The job that analyses the run that is shown, if any. */
+  const current = () => tdw.work.active().find((job) => job.kind === "analyze" && !job.cancelling && job.variants.includes(tdw.selection.get().variant)) || null;
+
+  function build() {
+    document.getElementById("analysis").replaceChildren(
+      tdw.el("div", { class: "control-label" }, "Analysis"),
+      tdw.el("div", { id: "artifact-status", class: "artifact-status" }),
+      tdw.el("div", { id: "job", class: "job" },
+        tdw.el("button", { id: "analyze", type: "button", class: "button is-primary", disabled: true, "data-action": "analyze" }, "Analyze"),
+        tdw.el("div", { class: "job-progress" },
+          tdw.el("progress", { id: "job-bar", value: 0, max: 1, "aria-label": "Progress of the analysis" }),
+          tdw.el("button", { id: "cancel", type: "button", class: "button", onclick: cancel }, "Cancel"),
+          tdw.el("div", { id: "job-text", class: "job-text" }))));
+  }
+
+  function cancel() {
+    const job = current();
+    if (!job) return;
+    tdw.work.act(job.id, "cancel");
   }
 
   function status() {
@@ -46,65 +89,46 @@
     home.replaceChildren(tdw.el("p", { title: names.join(", ") }, tdw.el("span", { class: "dot " + (missing.length ? "is-missing" : "is-good") }), text));
   }
 
-  /* A job that another tab, or this page before it was loaded again, has begun: show its progress here too.
-   * Only when a variant is first seen: a later look could begin again what was just cancelled. */
-  function join() {
-    const about = tdw.about.of();
-    if (!ready || !about || looked.has(about.variant)) return;
-    looked.add(about.variant);
-    if (about.running.length && !isRunning()) start(about.running[0]);
-  }
-
   /* {value, max, text} of the running analysis, null if there is none */
   function progress() {
-    if (!isRunning()) return null;
-    const bar = document.getElementById("job-bar");
-    return { value: bar.value, max: bar.max, text: document.getElementById("job-text").textContent };
+    const job = current();
+    return job && { value: job.done, max: Math.max(1, job.total), text: job.message };
   }
 
-  /* A job that dies leaves no result; dash then only returns to idle. Say so. */
-  function follow() {
-    const job = document.getElementById("job");
-    let running = false;
-    new MutationObserver(() => tdw.emit("progress", progress())).observe(job, { attributes: true, childList: true, characterData: true, subtree: true });
-    new MutationObserver(() => {
-      const now = isRunning();
-      if (running && !now) {
-        const before = reported;
-        setTimeout(() => {
-          if (reported === before && !cancelled) tdw.notices.show("error", "The analysis stopped without a result: it was cancelled in another tab, or its process died. What it had finished is kept; start it again to continue.");
-          if (reported === before) tdw.selection.refresh();
-          cancelled = false;
-        }, 1500);
-      }
-      running = now;
-    }).observe(job, { attributes: true, attributeFilter: ["class"] });
-    document.getElementById("cancel").addEventListener("click", () => {
-      cancelled = true;
-      tdw.notices.show("info", "Analysis cancelled. What it had finished is kept.");
-    });
+  function show() {
+    const now = progress();
+    document.getElementById("job").classList.toggle("is-running", now !== null);
+    if (now) {
+      Object.assign(document.getElementById("job-bar"), { max: now.max, value: now.value });
+      document.getElementById("job-text").textContent = now.text;
+    }
+    const count = tdw.work.active().length;
+    const badge = document.getElementById("jobs-running");
+    badge.hidden = count === 0;
+    badge.textContent = count;
+    badge.title = `${count} running`;
+    tdw.emit("progress", now);
   }
+
+  const KINDS = { done: "info", failed: "error", interrupted: "error", cancelled: "info" };
+  tdw.on("ended", (job) => {
+    const here = job.variants.includes(tdw.selection.get().variant);
+    if (own.delete(job.id) || here) tdw.notices.show(job.result && job.result.failures ? "warning" : KINDS[job.state] || "info", `${job.title}: ${job.message}`);
+    if (here) tdw.selection.refresh();
+    show();
+  });
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest && event.target.closest("[data-action]");
     if (!button) return;
     if (button.dataset.action === "retry") tdw.panels.retry(button.closest(".panel"));
-    if (button.dataset.action === "analyze") start((button.dataset.analyzers || "").split(" ").filter(Boolean));
+    if (button.dataset.action === "analyze") analyze((button.dataset.analyzers || "").split(" ").filter(Boolean));
   });
-  tdw.on("jobs", () => {
-    follow();
-    status();
-    join();
-  });
-  tdw.on("job", (result) => {
-    if (!result) return;
-    reported += 1;
-    tdw.notices.show(result.kind, result.text);
-    tdw.selection.refresh();
-  });
+  tdw.on("boot", build);
+  tdw.on("work", show);
   tdw.on("about", () => {
     status();
-    join();
+    show();
   });
   tdw.on("info", status);
 
@@ -113,7 +137,7 @@
     return window.dash_clientside.no_update;
   };
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    tdw: { ready: nothing(begin), finished: nothing((result) => tdw.emit("job", result)) },
+    tdw: { ready: nothing(begin), started: nothing(started) },
   });
-  tdw.jobs = { ready: () => ready, start, progress };
+  tdw.jobs = { ready: () => ready, order, progress };
 })((window.tdw = window.tdw || {}));

@@ -23,7 +23,7 @@
   function watch(el) {
     const data = el.dataset;
     const panel = {
-      el, view: data.view, place: data.place, visible: false, near: false, reachable: true,
+      el, view: data.view, place: data.place, kind: data.kind || "view", visible: false, near: false, reachable: true,
       depends: words(data.depends),
       needs: words(data.needs),
       marks: words(data.marks),
@@ -109,20 +109,26 @@
     return panel.size;
   }
 
-  function wanted(panel) {
+  /* How the panels of a kind ask: at which route, when, and for what. Other kinds are defined by their page. */
+  const kinds = new Map([["view", { route: "/_figure", ready: () => tdw.selection.known(), wanted: wantedView }]]);
+  const kindOf = (panel) => kinds.get(panel.kind);
+  const wanted = (panel) => kindOf(panel).wanted(panel, panel.size || measure(panel));
+  const answerable = (panel) => kinds.has(panel.kind) && kindOf(panel).ready(panel);
+
+  function wantedView(panel, size) {
     const selection = tdw.selection.get();
     const { tokens } = tdw.selection.info();
     const fields = {};
     for (const field of panel.depends) if (field !== "variant") fields[field] = selection[field];
     return {
       view: panel.view, variant: selection.variant, selection: fields, params: parametersOf(panel),
-      theme: tdw.theme.current(), size: panel.size || measure(panel), density: tdw.theme.densityOf(panel.el),
+      theme: tdw.theme.current(), size, density: tdw.theme.densityOf(panel.el),
       tokens: panel.needs.map((analyzer) => tokens[analyzer] || "").concat(panel.checkpoints ? [] : [tokens[""]]),
     };
   }
 
   function ask(panel) {
-    if (!(panel.visible || panel.near) || panel.asked !== null || !tdw.selection.known()) return;
+    if (!(panel.visible || panel.near) || panel.asked !== null || !answerable(panel)) return;
     if (panel.checkpoints && !tdw.selection.info().epochs.length) {
       absent(panel);
       return;
@@ -138,7 +144,7 @@
     }
     panel.questions += 1;
     panel.el.classList.add("is-loading");
-    fetchAnswer(key).then((answer) => receive(panel, key, answer), () => giveUp(panel, key));
+    fetchAnswer(kindOf(panel).route, key).then((answer) => receive(panel, key, answer), () => giveUp(panel, key));
   }
 
   /* A run of which only the history was kept: nothing to compute this from, and nothing to ask. */
@@ -153,8 +159,8 @@
   }
   const absence = () => ({ state: "absent", title: "", text: `Needs checkpoints; of ${tdw.selection.get().variant} only the history was kept.` });
 
-  async function fetchAnswer(key) {
-    const response = await fetch("/_figure", {
+  async function fetchAnswer(route, key) {
+    const response = await fetch(route, {
       method: "POST", body: key, headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(PATIENCE),
     });
     if (!response.ok) throw new Error("HTTP " + response.status);
@@ -185,7 +191,7 @@
   async function show(panel, asked, received) {
     if (panel.asked !== asked || !panel.el.isConnected) return;
     let [key, answer] = [asked, received];
-    const newest = tdw.selection.known() ? JSON.stringify(wanted(panel)) : key;
+    const newest = answerable(panel) ? JSON.stringify(wanted(panel)) : key;
     if (newest !== key && remembered.has(newest)) [key, answer] = [newest, remembered.get(newest).answer];
     panel.asked = key;
     panel.el.dataset.state = answer.state;
@@ -229,14 +235,15 @@
     ask(panel);
   }
 
-  const isDone = (panel) => panel.asked === null && (panel.el.classList.contains("is-unanswered") || panel.el.classList.contains("is-absent") ||
-    (panel.answered === JSON.stringify(wanted(panel)) && panel.el.dataset.drawn === panel.answered));
+  const isDone = (panel) => !answerable(panel) || (panel.asked === null && (panel.el.classList.contains("is-unanswered") || panel.el.classList.contains("is-absent") ||
+    (panel.answered === JSON.stringify(wanted(panel)) && panel.el.dataset.drawn === panel.answered)));
 
   /* True when every panel on screen shows the current selection. */
   function settled() {
     if (!tdw.selection.known()) return false;
     const seen = [...panels.values()].filter((panel) => panel.visible);
-    return (seen.length > 0 || document.querySelector(".panel[data-framed]") !== null) && seen.every(isDone) && (!tdw.tiles || tdw.tiles.settled());
+    const some = seen.length > 0 || document.querySelector(".panel[data-framed]") !== null || tdw.selection.PAGES.includes(tdw.selection.get().page);
+    return some && seen.every(isDone) && (!tdw.tiles || tdw.tiles.settled());
   }
 
   function askAll() {
@@ -268,7 +275,7 @@
     }, RUNNING);
     if (now - glimpsed < GLIMPSE) return;
     glimpsed = now;
-    for (const panel of panels.values()) if (panel.visible && remembered.has(JSON.stringify(wanted(panel)))) ask(panel);
+    for (const panel of panels.values()) if (panel.visible && answerable(panel) && remembered.has(JSON.stringify(wanted(panel)))) ask(panel);
   }
 
   function resized(panel) {
@@ -310,7 +317,7 @@
   });
 
   tdw.panels = {
-    retry, askAll, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
+    retry, askAll, kinds, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
     absence, drawn: settled, settled: () => tdw.jobs.ready() && tdw.selection.settled() && settled(),
   };
 })((window.tdw = window.tdw || {}));

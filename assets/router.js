@@ -1,34 +1,54 @@
-/* Explore and the detail of one view are two faces of one page: switching keeps what is drawn and the scroll. */
+/* All pages lie in one document: going from one to another keeps what is drawn, the scroll and the options of each.
+ * A page's script says what it does when its page appears and disappears: tdw.pages.define("train", {show, hide}). */
 (function (tdw) {
   "use strict";
-  let scroll = 0;
+  const scrolls = new Map(); // page -> where it was scrolled to
+  const options = new Map(); // page -> what it had in the address
+  const defined = new Map();
   let shown = "";
+  let page = "";
 
+  const define = (name, acts) => defined.set(name, acts);
+  const home = (name) => document.getElementById(name === "explore" || name === "detail" ? name : "page-" + name);
+  const tell = (name, act) => {
+    const acts = defined.get(name);
+    if (acts && acts[act]) acts[act]();
+  };
+
+  const optionsOf = (name) => (name === tdw.selection.get().page ? tdw.selection.get().options : options.get(name) || {});
+  const placeOf = (name, view) => ({ page: name, view: view || null, options: optionsOf(name) });
+
+  /* Go to a page; `given` are options that it gets beside those it had. */
+  function go(name, given) {
+    const next = placeOf(name);
+    tdw.selection.set(Object.assign(next, { options: Object.assign({}, next.options, given) }), "push");
+  }
   function open(view) {
-    tdw.selection.set({ page: "detail", view }, "push");
+    tdw.selection.set(placeOf("detail", view), "push");
   }
   function close() {
-    tdw.selection.set({ page: "explore", view: null }, "push");
+    tdw.selection.set(placeOf("explore"), "push");
   }
 
   function show() {
     const state = tdw.selection.get();
+    options.set(state.page, state.options);
     const now = state.page + "/" + (state.view || "");
     if (now === shown) return;
-    const explore = document.getElementById("explore");
-    const detail = document.getElementById("detail");
-    if (!explore.hidden) scroll = window.scrollY;
-    explore.hidden = state.page !== "explore";
-    detail.hidden = state.page !== "detail";
+    if (page && page !== "detail") scrolls.set(page, window.scrollY);
+    if (page && page !== state.page) tell(page, "hide");
+    for (const name of ["explore", "detail", ...tdw.selection.PAGES]) home(name).hidden = state.page !== name;
     document.documentElement.dataset.page = state.page;
-    if (state.page === "detail") {
-      fill(state.view);
-      window.scrollTo(0, 0);
-    } else {
-      window.scrollTo(0, scroll);
-    }
+    document.querySelectorAll("[data-page-link]").forEach((link) => {
+      if (link.dataset.pageLink === (state.page === "detail" ? "explore" : state.page)) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    });
+    if (state.page === "detail") fill(state.view);
+    window.scrollTo(0, (state.page !== "detail" && scrolls.get(state.page)) || 0);
     if (shown) document.getElementById("main").focus({ preventScroll: true });
     shown = now;
+    page = state.page;
+    tell(page, "show");
   }
 
   async function fill(view) {
@@ -44,22 +64,19 @@
 
   /* Links inside the page keep the selection; a modified click opens a tab of its own as usual. */
   document.addEventListener("click", (event) => {
-    const link = event.target.closest && event.target.closest("a[data-open]");
+    const link = event.target.closest && event.target.closest("a[data-open], a[data-page-link]");
     if (!link || event.button !== 0) return;
-    link.href = linkTo(link.dataset.open);
+    const { open: view, pageLink } = link.dataset;
+    const place = placeOf(pageLink || (view ? "detail" : "explore"), view);
+    link.href = tdw.selection.toUrl(Object.assign({}, tdw.selection.get(), place));
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
-    if (link.dataset.open) open(link.dataset.open);
-    else close();
+    tdw.selection.set(place, "push");
   });
-  function linkTo(view) {
-    const state = tdw.selection.get();
-    return tdw.selection.toUrl(Object.assign({}, state, view ? { page: "detail", view } : { page: "explore", view: null }));
-  }
 
   /* Groups fold and remember it. */
   function setUpFolding() {
-    document.querySelectorAll(".group").forEach((group) => {
+    document.querySelectorAll("#explore .group").forEach((group) => {
       fold(group, tdw.recall("fold." + group.id, "open") === "closed");
       group.querySelector(".group-fold").addEventListener("click", () => {
         const closed = !group.classList.contains("is-folded");
@@ -87,7 +104,7 @@
       }
       if (current) current.setAttribute("aria-current", "true");
     }, { rootMargin: "-10% 0px -60% 0px" });
-    document.querySelectorAll(".group").forEach((group) => spy.observe(group));
+    document.querySelectorAll("#explore .group").forEach((group) => spy.observe(group));
     document.getElementById("page-index").addEventListener("click", (event) => {
       const link = event.target.closest("a");
       if (!link) return;
@@ -106,5 +123,6 @@
     show();
   });
   tdw.on("selection", show);
-  tdw.router = { open, close };
+  tdw.router = { open, close, go };
+  tdw.pages = { define };
 })((window.tdw = window.tdw || {}));

@@ -2,6 +2,7 @@
  * Choices (clicks, pickers) make a history entry; stepping and playing replace the current one. */
 (function (tdw) {
   "use strict";
+  const PAGES = ["compare", "train", "analyze", "jobs"]; // beside Explore and its details; dashboard/pages/navigation.py
   const NUMBERS = ["epoch", "neuron", "head", "frequency", "pair"];
   const WORDS = { epoch: "epoch", neuron: "neuron", head: "head", frequency: "frequency", pair: "input pair", variant: "variant" };
   const WRITE_AFTER = 150; // browsers refuse more than 20 changes of the address per second
@@ -12,17 +13,22 @@
   let pending = null; // address to be written when stepping rests
   let timer = 0;
 
-  /* /view/<name>?variant=..&epoch=..&<view>.<parameter>=.. */
+  /* /view/<name>?variant=..&epoch=..&<view>.<parameter>=..   /compare?variants=..&<option>=.. */
   function fromUrl(location) {
     const query = new URLSearchParams(location.search);
     const route = /^\/view\/([^/]+)\/?$/.exec(location.pathname);
-    const next = { page: route ? "detail" : "explore", view: route ? decodeURIComponent(route[1]) : null };
+    const page = location.pathname.slice(1).replace(/\/$/, "");
+    const next = { page: route ? "detail" : PAGES.includes(page) ? page : "explore", view: route ? decodeURIComponent(route[1]) : null };
     next.variant = query.get("variant");
     for (const field of NUMBERS) next[field] = query.has(field) ? query.get(field) : null;
     next.params = {};
+    next.options = {};
     for (const [key, value] of query) {
       const dot = key.indexOf(".");
-      if (dot < 1) continue;
+      if (dot < 1) {
+        if (key !== "variant" && !NUMBERS.includes(key)) next.options[key] = value;
+        continue;
+      }
       const view = key.slice(0, dot);
       next.params[view] = Object.assign({}, next.params[view], { [key.slice(dot + 1)]: value });
     }
@@ -39,8 +45,9 @@
         query.set(view + "." + name, selection.params[view][name]);
       }
     }
-    const path = selection.page === "detail" ? "/view/" + encodeURIComponent(selection.view) : "/";
-    const text = query.toString();
+    for (const name of Object.keys(selection.options).sort()) query.set(name, selection.options[name]);
+    const path = selection.page === "detail" ? "/view/" + encodeURIComponent(selection.view) : selection.page === "explore" ? "/" : "/" + selection.page;
+    const text = query.toString().replaceAll("%2C", ",");
     return path + (text ? "?" + text : "");
   }
 
@@ -166,6 +173,14 @@
     set({ params }, "push");
   }
 
+  /* What a page itself keeps in the address; null takes it out. Other pages do not see it. */
+  function setOption(name, value, how) {
+    const options = Object.assign({}, state.options);
+    if (value === null || value === "") delete options[name];
+    else options[name] = String(value);
+    set({ options }, how || "push");
+  }
+
   const following = () => tdw.recall("follow", "on") === "on";
 
   function receive(answer) {
@@ -231,8 +246,8 @@
   window.addEventListener("pagehide", flush);
 
   tdw.selection = {
-    get: () => state, info: () => info, known, set, open, setParameter, step, toUrl, fromUrl, describe, readPair, following,
-    refresh: wantInfo, settled: () => pending === null, NUMBERS, WORDS,
+    get: () => state, info: () => info, known, set, open, setParameter, setOption, step, toUrl, fromUrl, describe, readPair, following,
+    refresh: wantInfo, settled: () => pending === null, NUMBERS, WORDS, PAGES,
     isSelectable: (field) => field === "variant" || NUMBERS.includes(field),
   };
   tdw.on("boot", wantInfo);

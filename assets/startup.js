@@ -32,7 +32,8 @@
   tdw.on("boot", () => {
     const end = performance.now() + PATIENCE;
     const look = () => {
-      if (!tdw.panels.drawn() && !(tdw.selection.info() || {}).error && performance.now() < end) setTimeout(look, STEP);
+      const waits = ["explore", "detail"].includes(tdw.selection.get().page) && !tdw.panels.drawn();
+      if (waits && !(tdw.selection.info() || {}).error && performance.now() < end) setTimeout(look, STEP);
       else load();
     };
     look();

@@ -51,7 +51,7 @@ class Question:
                 params={str(name): str(value) for name, value in dict(asked["params"]).items()},
                 theme=str(asked["theme"]),
                 density=asked["density"],
-                size=_size(asked.get("size")),
+                size=panel_size(asked.get("size")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise BadParameter(
@@ -138,7 +138,7 @@ def explained(error: Exception, view: str) -> dict[str, Any]:
     return _message("error", "This view failed", text, "retry")
 
 
-def _size(asked: Any) -> tuple[int, int] | None:
+def panel_size(asked: Any) -> tuple[int, int] | None:
     """The panel's size in pixels, kept within what a screen can have; None if it was not told."""
     if asked is None:
         return None

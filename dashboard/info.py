@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from analyzers.summary.classification import LABELS
@@ -60,16 +60,11 @@ def variant_info(
         return {**answer, "error": str(error)}
 
 
-def about(
-    workspace: Workspace,
-    results: Results,
-    name: str,
-    running: Callable[[str], list[list[str]]] = lambda variant: [],
-) -> dict[str, Any]:
+def about(workspace: Workspace, results: Results, name: str) -> dict[str, Any]:
     """What the page shows of a variant beside its figures, JSON-ready; {} if it cannot be read.
 
     The numbers of the run, its classification with the rules that decided, which results are missing or out
-    of date, what is being computed (`running(variant)`: the sets of analyzers), and the kind of every run.
+    of date, and the kind of every run.
     """
     try:
         variant = workspace[name]
@@ -85,7 +80,6 @@ def about(
         "analyzers": len(states),
         "missing": [state.analyzer for state in states if not state.complete],
         "stale": [state.analyzer for state in states if state.stale_reason],
-        "running": running(variant.name),
         "kinds": _kinds(workspace),
     }
 

@@ -1,52 +1,39 @@
 """Background callbacks as durable jobs: the page asks, a row says what is done and how it goes.
 
 A page's request becomes a row of the workspace's database (`dashboard.work.launch`), or joins the row of the
-same work; its progress and its end are read from that row. So nothing is lost when a page is closed or the
-server stops, and every page tells the same.
+same work; its progress and its end are read from that row by every page alike. So nothing is lost when a page
+is closed or the server stops.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import diskcache
 from dash import CeleryManager, DiskcacheManager
 
 from dashboard.work.launch import REDIS, start
 from data import Workspace
-from data.database.jobs import Job, JobStore
+from data.database.jobs import JobStore
 from data.errors import WorkbenchError
 
 REMEMBERED = 24 * 3600  # seconds for which a page may ask about its request
-REFUSED = "refused"  # stands for the id of a job that could not be started
+STARTED, JOINED, REFUSED = "started", "joined", "refused"  # what became of a request
 Request = Callable[..., Mapping[str, Any]]
-
-
-class Jobs(Protocol):
-    """What the application asks of either manager."""
-
-    def running(self, variant: str) -> list[list[str]]: ...
 
 
 class _Durable:
     """The part of a manager that both have: what dash calls a job is a row here.
 
     A background callback of this application returns the order (see `dashboard.work.orders`) that its page
-    asks for; it is called in the server, and what it orders is done elsewhere.
+    asks for; it is called in the server, and what it orders is done elsewhere. For dash the callback ends as
+    soon as there is a row: a page may start several jobs, and none of them hangs on the page.
     """
 
     UNDEFINED: Any
     workspace: Workspace
-
-    def running(self, variant: str) -> list[list[str]]:
-        """The sets of analyzers that jobs are computing for `variant` now ([] is the standard set)."""
-        return [
-            list(job.order.get("analyzers") or [])
-            for job in JobStore(self.workspace.database).active()
-            if job.kind == "analyze" and variant in job.variants and not job.cancelling
-        ]
 
     # --- what dash calls ---------------------------------------------------------------------------------
 
@@ -57,41 +44,33 @@ class _Durable:
         """Start the job, or join the one that does the same; returns its id."""
         order = job_fn(**args) if isinstance(args, Mapping) else job_fn(*args)
         try:
-            ident = start(self.workspace, order)[0].id
+            job, new = start(self.workspace, order)
         except WorkbenchError as error:
             self._remember(key, f"{REFUSED} {error}")
             return REFUSED
-        self._remember(key, ident)
-        return ident
+        self._remember(key, f"{STARTED if new else JOINED} {job.id}")
+        return job.id
 
-    def get_progress(self, key: str) -> Sequence[str] | None:
-        """(value, maximum, text) of the progress bar."""
-        job = self._job(self._recall(key))
-        if job is None or not job.active:
-            return None
-        return f"{job.done:g}", f"{max(1.0, job.total):g}", job.message
+    def get_progress(self, key: str) -> None:
+        """Nothing: progress stands in the job's row."""
 
     def get_result(self, key: str, ident: str | None) -> Any:
-        """{"kind", "text"} for the page to show; UNDEFINED while it runs and after it was cancelled."""
-        known = self._recall(key) or ""
-        if known.startswith(REFUSED):
-            return {"kind": "error", "text": known.removeprefix(REFUSED).strip()}
-        job = self._job(known)
-        if job is None or job.active or job.state == "cancelled":
+        """The ticket: {"job", "new", "title"}, or {"error"} with the reason why nothing was started."""
+        kind, _, rest = (self._recall(key) or "").partition(" ")
+        if kind == REFUSED:
+            return {"error": rest}
+        if kind not in (STARTED, JOINED):
             return self.UNDEFINED
-        if job.state == "done":
-            return {"kind": "warning" if job.result.get("failures") else "info", "text": job.message}
-        return {"kind": "error", "text": f"{job.title}: {job.message}"}
+        title = JobStore(self.workspace.database).get(rest).title
+        return {"job": rest, "new": kind == STARTED, "title": title}
 
     def job_running(self, ident: str | None) -> bool:
-        """Whether a result may still come; not once cancelling was asked for."""
-        job = self._job(ident)
-        return job is not None and job.active and not job.cancelling
+        """Whether the ticket is still to come: it never is."""
+        return False
 
     def terminate_job(self, ident: str | None) -> None:
-        """Ask the job to stop, for every page that follows it."""
-        if self._job(ident) is not None:
-            JobStore(self.workspace.database).cancel(str(ident))
+        """Nothing: dash asks for this when a page starts another job or is closed, and the work goes on.
+        People cancel through the job's row."""
 
     def terminate_unhealthy_job(self, ident: str | None) -> bool:
         """Nothing to do: a job whose process died is marked by whoever looks."""
@@ -102,14 +81,6 @@ class _Durable:
         return {}
 
     # --- private -----------------------------------------------------------------------------------------
-
-    def _job(self, ident: str | None) -> Job | None:
-        if not ident or ident.startswith(REFUSED):
-            return None
-        try:
-            return JobStore(self.workspace.database).get(ident)
-        except WorkbenchError:
-            return None
 
     def _remember(self, key: str, value: str) -> None:
         raise NotImplementedError
@@ -155,13 +126,6 @@ def job_manager(workspace: Workspace) -> JobManager | ClusterJobManager:
     return ClusterJobManager(workspace) if os.environ.get(REDIS) else JobManager(workspace)
 
 
-def analysis_order(current: Mapping[str, Any]) -> dict[str, Any]:
-    """The order behind the Analyze button: whatever the variant lacks, or what of `analyzers` it lacks.
-
-    `current` also carries a text that is unique to the page, which keeps the requests of two tabs apart.
-    """
-    return {
-        "kind": "analyze",
-        "variants": [str(current["variant"])],
-        "analyzers": sorted(map(str, current.get("analyzers") or [])) or None,
-    }
+def requested_order(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The order that a page asks for; what else `request` holds keeps the requests of two pages apart."""
+    return dict(request["order"])

@@ -1,7 +1,8 @@
-"""The page: sidebar, Explore with its groups, and the place where one view opens large.
+"""The document: sidebar, Explore with its groups, the place where one view opens large, and the other pages.
 
-Only the control of analyses is Dash's (app.layout). The rest is in the document itself, and Dash's scripts
-are held back (in a template) until the first screen is drawn: see assets/startup.js.
+Only the table of variants and the start of long work are Dash's (app.layout). The rest is in the document
+itself, and Dash's scripts are held back (in a template) until the first screen is drawn: see
+assets/startup.js.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 from dash import dcc, html
 
 from dashboard.markup import html_of
+from dashboard.pages.navigation import navigation, sections
 from dashboard.panels import panel
 from renderers.catalog import GROUPS, Catalog, View
 from renderers.theme import DARK, LIGHT
 
-DASH = "DASH"
 INDEX = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -50,17 +51,18 @@ def document(catalog: Catalog, scripts: Sequence[str]) -> str:
     parts = html_of([main(catalog), _page_index(catalog), _status()])
     ramps = escape(json.dumps({theme.name: theme.sequential for theme in (LIGHT, DARK)}))
     shell = INDEX.replace("RAMPS", ramps)
-    shell = shell.replace("SIDEBAR", html_of(sidebar()).replace(DASH, "{%app_entry%}"))
+    shell = shell.replace("SIDEBAR", html_of(sidebar()))
     return shell.replace("PRELOADS", preloads).replace("SCRIPTS", tags).replace("MAIN", parts)
 
 
 def main(catalog: Catalog) -> html.Main:
-    """The column of figures: Explore, or one view of it."""
+    """The main column: Explore, one view of it, or another page."""
     return html.Main(
         [
             html.Div(id="notices", className="notices", role="status", **{"aria-live": "polite"}),
             html.Div(explore(catalog), id="explore"),
             html.Div(html.Div(id="detail-content"), id="detail", hidden=True),
+            *sections(),
         ],
         id="main",
         tabIndex="-1",
@@ -151,6 +153,7 @@ def sidebar() -> html.Aside:
             ),
             html.Div(
                 [
+                    navigation(),
                     html.Section(id="picker", className="control", **{"aria-label": "Variant"}),
                     html.Section(id="scrubber", className="control", **{"aria-label": "Epoch"}),
                     html.Section(
@@ -159,7 +162,7 @@ def sidebar() -> html.Aside:
                         **{"aria-label": "Neuron, head, frequency and input pair"},
                     ),
                     html.Section(id="bookmarks", className="control", **{"aria-label": "Bookmarks"}),
-                    html.Section(DASH, className="control", **{"aria-label": "Analysis"}),
+                    html.Section(id="analysis", className="control", **{"aria-label": "Analysis"}),
                     _display(),
                 ],
                 id="sidebar-body",
@@ -182,39 +185,9 @@ def sidebar() -> html.Aside:
     )
 
 
-def analysis() -> html.Div:
-    """Dash's part of the page: what is missing, the running work, and the stores that start and end it."""
-    return html.Div(
-        [
-            html.Div("Analysis", className="control-label"),
-            html.Div(id="artifact-status", className="artifact-status"),
-            html.Div(
-                [
-                    html.Button(
-                        "Analyze",
-                        id="analyze",
-                        type="button",
-                        className="button is-primary",
-                        disabled=True,
-                        **{"data-action": "analyze"},
-                    ),
-                    html.Div(
-                        [
-                            html.Progress(
-                                id="job-bar", value="0", max="1", **{"aria-label": "Progress of the analysis"}
-                            ),
-                            html.Button("Cancel", id="cancel", type="button", className="button"),
-                            html.Div(id="job-text", className="job-text"),
-                        ],
-                        className="job-progress",
-                    ),
-                ],
-                id="job",
-                className="job",
-            ),
-            *(dcc.Store(id=name) for name in ("boot", "work", "result", "sink")),
-        ],
-    )
+def dash_part() -> html.Div:
+    """Dash's part of the document: the stores through which long work is started."""
+    return html.Div([dcc.Store(id=name) for name in ("boot", "work", "ticket", "sink")])
 
 
 def _display() -> html.Section:

@@ -5,6 +5,7 @@ A page of 70 views costs Dash a second before anything is seen; as text the brow
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -12,10 +13,19 @@ NAMES = {"className": "class", "htmlFor": "for", "tabIndex": "tabindex", "maxLen
 VOID = {"input", "br", "hr", "img"}
 
 
+@dataclass(frozen=True)
+class Raw:
+    """Text that stands in the document as it is."""
+
+    text: str
+
+
 def html_of(part: Any) -> str:
-    """The HTML of a component of `dash.html`, a text, a number, or a list of these; None is nothing."""
+    """The HTML of a component of `dash.html`, a text, a number, `Raw` or a list of these; None is nothing."""
     if part is None:
         return ""
+    if isinstance(part, Raw):
+        return part.text
     if isinstance(part, (list, tuple)):
         return "".join(html_of(one) for one in part)
     if not hasattr(part, "to_plotly_json"):

@@ -14,6 +14,7 @@ from dash import html
 from analyzers.registry import default_registry
 from dashboard.tiles import asked_fields
 from renderers.catalog import View
+from renderers.comparison.catalog import Comparison
 
 Place = Literal["explore", "detail"]
 
@@ -43,6 +44,35 @@ def panel(view: View, place: Place = "explore") -> html.Section:
             "data-component": view.component,
             "data-asks": " ".join(asked_fields(view)) if view.component == "tiles" else "",
             "data-parameters": json.dumps(_parameters(view)),
+        },
+    )
+
+
+def comparison_panel(comparison: Comparison) -> html.Section:
+    """The panel of a comparison. What its parameters offer comes with its figure."""
+    ident = f"compare-{comparison.name}"
+    return html.Section(
+        html.H3(comparison.title, id=ident, className="panel-title"),
+        className=f"panel is-{comparison.shape} in-compare",
+        **{
+            "aria-labelledby": ident,
+            "data-view": comparison.name,
+            "data-kind": "comparison",
+            "data-title": comparison.title,
+            "data-blurb": comparison.blurb,
+            "data-place": "compare",
+            "data-depends": " ".join(comparison.depends),
+            "data-aligned": "aligned" if comparison.aligned else "",
+            "data-needs": "",
+            "data-checkpoints": "",
+            "data-marks": " ".join(comparison.marks),
+            "data-component": "",
+            "data-parameters": json.dumps(
+                {
+                    name: {"default": choice.default, "choices": [], "label": choice.label}
+                    for name, choice in comparison.parameters.items()
+                }
+            ),
         },
     )
 

@@ -39,21 +39,21 @@ def register(server: Flask, services: Services) -> None:
     @server.post("/_figure")
     def figure() -> Response:
         asked = request.get_json(silent=True)
-        return _json(services.figures.answer(asked if isinstance(asked, dict) else {}))
+        return as_json(services.figures.answer(asked if isinstance(asked, dict) else {}))
 
     @server.get("/_info")
     def info() -> Response:
-        return _json(services.describe(request.args.get("variant") or None))
+        return as_json(services.describe(request.args.get("variant") or None))
 
     @server.get("/_about")
     def about() -> Response:
-        return _json(services.about(request.args.get("variant", "")))
+        return as_json(services.about(request.args.get("variant", "")))
 
     @server.get("/_pulse")
     def pulse() -> Response:
         """Cheap texts that change when the variant, its results or the bookmarks do."""
         variant = request.args.get("variant", "")
-        return _json({"variant": services.pulse(variant), "bookmarks": services.bookmarks.token()})
+        return as_json({"variant": services.pulse(variant), "bookmarks": services.bookmarks.token()})
 
     @server.get("/_detail/<view>")
     def detail(view: str) -> Response:
@@ -73,22 +73,23 @@ def register(server: Flask, services: Services) -> None:
 
     @server.get("/_bookmarks")
     def bookmarks() -> Response:
-        return _json(services.bookmarks.all())
+        return as_json(services.bookmarks.all())
 
     @server.post("/_bookmarks")
     def bookmark() -> Response:
         asked = request.get_json(silent=True)
         try:
-            return _json(services.bookmarks.add(asked if isinstance(asked, dict) else {}))
+            return as_json(services.bookmarks.add(asked if isinstance(asked, dict) else {}))
         except WorkbenchError as error:
-            return _json({"error": str(error)}, 400)
+            return as_json({"error": str(error)}, 400)
 
     @server.delete("/_bookmarks/<ident>")
     def forget(ident: str) -> Response:
         services.bookmarks.remove(ident)
-        return _json(services.bookmarks.all())
+        return as_json(services.bookmarks.all())
 
 
-def _json(answer: Any, status: int = 200) -> Response:
+def as_json(answer: Any, status: int = 200) -> Response:
+    """An answer that no cache keeps."""
     body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
     return Response(body, status, mimetype="application/json", headers={"Cache-Control": NOTHING})

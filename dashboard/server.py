@@ -11,15 +11,19 @@ from analyzers.service import AnalyzerService
 from dashboard import callbacks, routes, tiles
 from dashboard.bookmarks import Bookmarks
 from dashboard.bundle import Bundle
+from dashboard.comparisons import ComparisonFigures
 from dashboard.detail import detail_html
 from dashboard.figures import FigureService
 from dashboard.info import about, pulse, variant_info
 from dashboard.jobs import job_manager
-from dashboard.layout import analysis, document
+from dashboard.layout import dash_part, document
+from dashboard.pages import compare_routes, work_routes
 from dashboard.paths import ASSETS
 from dashboard.security import protect
+from dashboard.work.service import WorkService
 from data import Workspace
 from renderers.catalog import Catalog
+from renderers.comparison.service import ComparisonService
 from renderers.service import ViewService
 
 TITLE = "Training Dynamics Workbench"
@@ -31,7 +35,6 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
     The application keeps no state of its users: the selection is in the browser, results are on disk.
     """
     opened = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
-    jobs = job_manager(opened)
     results = AnalyzerService()
     service = ViewService(results, views)
     scripts = Bundle.of(ASSETS)
@@ -42,11 +45,11 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
         assets_folder=str(ASSETS),
         assets_ignore=r".*\.js",
         index_string=document(service.catalog, scripts.paths),
-        background_callback_manager=jobs,
+        background_callback_manager=job_manager(opened),
         serve_locally=True,
     )
     analyzers = [analyzer.name for analyzer in default_registry()]
-    app.layout = analysis()
+    app.layout = dash_part()
     callbacks.register(app)
     scripts.register(app.server)
     routes.register(
@@ -55,13 +58,15 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
             figures=FigureService(opened, service, app.server),
             bookmarks=Bookmarks(opened.path),
             describe=lambda name: variant_info(opened, results, analyzers, name),
-            about=lambda name: about(opened, results, name, jobs.running),
+            about=lambda name: about(opened, results, name),
             pulse=lambda name: pulse(opened, results, analyzers, name),
             detail=lambda name: detail_html(service.catalog, name),
         ),
     )
     tiles.register(app.server, opened, service)
+    work_routes.register(app.server, WorkService(opened))
+    comparison = ComparisonService(opened, service)
+    compare_routes.register(app.server, opened, ComparisonFigures(comparison, app.server))
     protect(app)
     app.server.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
-    app.server.extensions["tdw_jobs"] = jobs
     return app

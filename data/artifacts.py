@@ -91,6 +91,10 @@ class ArtifactStore:
         """A text that changes whenever the artifact does; "" if there is none."""
         return stat_token(self.path(probe, analyzer, key))
 
+    def state(self) -> str:
+        """A text that changes whenever any artifact is written, replaced or deleted."""
+        return " ".join(stat_token(folder) for folder in sorted(self._folder.glob("*/")))
+
     def keys(self, probe: str, analyzer: str) -> list[str]:
         """The keys stored for that analyzer (several when versions or parameters changed)."""
         prefix = f"{safe_name(analyzer, 'analyzer')}-"

@@ -7,7 +7,8 @@ A clickable trace says in `meta["payload"]` where each selection field lies, the
 `"x"` and `"y"` are the point's coordinates, `"customdata"` its custom value (a scalar),
 `"customdata[1]"` one entry of it (a list), `{"value": 3}` a constant of the whole trace, and
 `{"a": "y", "b": "x", "p": 113}` the row n = a p + b of an input, from two such places.
-Zero is a legal value. The browser has a twin of `payload` with the same grammar.
+A variant is a text, every other field a number; zero is a legal value. The browser has a twin of `payload`
+with the same grammar.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ Where = str | Mapping[str, Any]
 _ENTRY = re.compile(r"customdata\[(\d+)\]")
 
 
-def payload(trace: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, int]:
+def payload(trace: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, int | str]:
     """Selection fields carried by `point` of `trace`, in the trace's own order (primary first).
 
     `point` is what plotly reports: `x`, `y` and, if the trace has any, the `customdata` of that point.
@@ -32,10 +33,10 @@ def payload(trace: Mapping[str, Any], point: Mapping[str, Any]) -> dict[str, int
     return {field: value for field, value in found.items() if value is not None}
 
 
-def _value(where: Where, point: Mapping[str, Any]) -> int | None:
+def _value(where: Where, point: Mapping[str, Any]) -> int | str | None:
     if isinstance(where, Mapping) and "p" in where:
         a, b = _value(where["a"], point), _value(where["b"], point)
-        value = None if a is None or b is None else a * where["p"] + b
+        value = int(a) * where["p"] + int(b) if a is not None and b is not None else None
     elif isinstance(where, Mapping):
         value = where["value"]
     elif where in ("x", "y", "customdata"):
@@ -45,6 +46,8 @@ def _value(where: Where, point: Mapping[str, Any]) -> int | None:
         value = None if values is None else values[int(entry[1])]
     else:
         raise ValueError(f"payload location {where!r}: use x, y, customdata, customdata[i] or a value.")
+    if isinstance(value, str):
+        return value or None
     if value is None or math.isnan(float(value)):
         return None
     return round(float(value))

@@ -25,6 +25,8 @@ class Reader(Protocol):
 
     def token(self, variant: Any, name: str, **params: Any) -> str: ...
 
+    def turn(self, variant: Any) -> dict[str, Any]: ...
+
 
 @dataclass(frozen=True)
 class Source:

@@ -120,6 +120,13 @@ def frequency_colour(k: int) -> str:
     return _hex(_in_gamut(high, chroma, hue))
 
 
+def evenly(count: int, theme: Theme) -> tuple[str, ...]:
+    """`count` colours of evenly spread hues, light enough or dark enough for the theme's background."""
+    lightness = 0.52 if theme.name == "light" else 0.74
+    hues = np.linspace(0.0, 360.0, count, endpoint=False) + _HUE_START
+    return tuple(_hex(_in_gamut(lightness, 0.12, hue)) for hue in hues)
+
+
 def contrast(first: str, second: str) -> float:
     """WCAG contrast ratio of two hex colours, from 1 to 21."""
     brighter, darker = sorted((_luminance(_linear(first)), _luminance(_linear(second))), reverse=True)

@@ -26,6 +26,10 @@ class WorkService:
         """The newest jobs, the newest first."""
         return [_told(job) for job in self._store().history(limit)]
 
+    def active(self) -> list[dict[str, Any]]:
+        """What waits or runs, the oldest first."""
+        return [_told(job) for job in self._store().active()]
+
     def job(self, ident: str) -> dict[str, Any]:
         """One job with its log and its loss curve."""
         files = JobFiles(self._workspace.path, ident)

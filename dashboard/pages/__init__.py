@@ -1,0 +1,1 @@
+"""The pages beside Explore: what stands on each (`content`) and the routes that its script asks."""

@@ -1,0 +1,1 @@
+"""The comparisons of the workbench: every module here has a tuple COMPARISONS."""
