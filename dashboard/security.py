@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import os
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from dash import Dash
 from flask import Flask, Response, request
@@ -41,15 +42,21 @@ def credentials() -> tuple[str, str] | None:
     return (USER, password) if password else None
 
 
-def protect(app: Dash) -> None:
+def protect(app: Dash, any_host: bool = False) -> None:
     """Add the security headers and, if TDW_PASSWORD is set, basic authentication for every path.
 
-    Call it after all callbacks are registered: the content policy lists the hashes of Dash's inline scripts.
+    Other sites may not change anything through a visitor's browser. Without a password the page answers only
+    under the names of this machine itself (a foreign name that was made to point here is refused), unless
+    `any_host`. Call it after all callbacks are registered: the content policy lists the hashes of Dash's
+    inline scripts.
     """
     _headers(app.server, app.csp_hashes())
     wanted = credentials()
     if wanted:
         _login(app.server, wanted)
+    elif not any_host:
+        _own_names(app.server)
+    _own_pages(app.server)
 
 
 def _headers(server: Flask, script_hashes: list[str]) -> None:
@@ -75,6 +82,26 @@ def _headers(server: Flask, script_hashes: list[str]) -> None:
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=()"
         return response
+
+
+def _own_names(server: Flask) -> None:
+    @server.before_request
+    def check_name() -> Response | None:
+        host = urlsplit(f"//{request.host}").hostname or ""
+        if is_loopback(host):
+            return None
+        return Response(f"This workbench has no password, and does not answer as {host}.", 403)
+
+
+def _own_pages(server: Flask) -> None:
+    @server.before_request
+    def check_origin() -> Response | None:
+        origin = request.headers.get("Origin")
+        if request.method in ("GET", "HEAD", "OPTIONS") or origin is None:
+            return None
+        if urlsplit(origin).netloc == request.host:
+            return None
+        return Response(f"Only pages of this workbench may change it; the request came from {origin}.", 403)
 
 
 def _login(server: Flask, wanted: tuple[str, str]) -> None:

@@ -35,7 +35,7 @@ def serve(
     """
     require_permission(host, insecure)
     opened = Workspace() if workspace is None else Workspace(workspace)
-    app = create_app(opened)
+    app = create_app(opened, any_host=insecure)
     client = app.server.test_client()
     for path in ("/", "/_info"):  # what the first visitor would otherwise wait for: imports, one-time set-up
         client.get(path, auth=credentials())

@@ -51,8 +51,8 @@ def test_information_about_a_variant(samples_workspace: Path) -> None:
 def test_what_is_known_beside_the_figures(samples_workspace: Path) -> None:
     workspace = Workspace(samples_workspace)
     first = workspace.variants()[0]
-    found = about(workspace, AnalyzerService(), first.name, lambda name: [[]])
-    assert (found["missing"], found["stale"], found["running"]) == ([], [], [[]])
+    found = about(workspace, AnalyzerService(), first.name)
+    assert (found["missing"], found["stale"]) == ([], [])
     assert found["classification"] == found["kinds"][first.name] == first.summary["classification"]
     decided = [one["name"] for one in found["rules"] if one["decided"]]
     assert decided == [name.removeprefix("not ") for name in first.summary["classification_rules"]]
@@ -221,7 +221,7 @@ def test_information_and_pulse_by_route(samples_workspace: Path) -> None:
     info = client.get(f"/_info?variant={name}").get_json()
     assert info["variant"] == name
     said = client.get(f"/_about?variant={name}").get_json()
-    assert (said["variant"], said["running"], said["missing"]) == (name, [], [])
+    assert (said["variant"], said["missing"]) == (name, [])
     assert {card["label"] for card in said["cards"]} >= {"Final test loss", "Key frequencies"}
     pulse = client.get(f"/_pulse?variant={name}").get_json()
     assert pulse["variant"] == info["pulse"]
