@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from analyzers.comparison.shared_paths import between_share, centred_gram
 from analyzers.features import Features
 from analyzers.fourier import transform
 from analyzers.instruments.parameter_pca import GROUPS, N_COMPONENTS, principal_components
@@ -88,22 +89,19 @@ def fit(
 
 
 def _components(points: Array, names: Sequence[str], epochs: Sequence[int], n_components: int) -> xr.Dataset:
-    centred = points - points.mean(axis=0)
-    gram = centred @ centred.T
+    gram = centred_gram(points)
     projection, ratio = principal_components(gram, n_components)
     square = np.diagonal(gram)
     distance = np.sqrt((square[:, None] + square - 2 * gram).clip(min=0))
     np.fill_diagonal(distance, 0)
     own = np.array(names)
-    total = float(np.trace(gram))
-    # squared length of a variant's mean times its number of points: from the block of the Gram matrix
-    between = sum(gram[np.ix_(own == name, own == name)].sum() / (own == name).sum() for name in set(names))
+    runs = [np.flatnonzero(own == name) for name in dict.fromkeys(names)]
     return xr.Dataset(
         {
             "projection": (("point", "component"), projection),
             "explained_variance_ratio": ("component", ratio),
             "distance": (("point", "other_point"), distance),
-            "between_share": between / total if total > 0 else np.nan,
+            "between_share": between_share(gram, runs),
         },
         coords={
             "component": np.arange(1, n_components + 1),

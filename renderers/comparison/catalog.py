@@ -24,6 +24,7 @@ SECTIONS: dict[str, str] = {
     "geometry": "Geometry",
     "anomalies": "What stands out",
 }
+WHOLE = ("statistics", "anomalies")  # these take all variants that the table shows where none is selected
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import xarray as xr
 
 from data.errors import BadParameter
 from renderers.comparison.colours import BY_VARIANT, is_scale, labels_of, variant_colours
+from renderers.comparison.reading import RunReader
 from renderers.selection import Selection
 from renderers.service import BoundView, ViewService
 from renderers.source import Density
@@ -32,6 +33,7 @@ class Cohort:
     selection   of the page: its variant is the current one, which need not be of the cohort
     align       how time is aligned: a name of analyzers.comparison.alignment
     colour_by   "variant", or the parameter whose values make groups
+    runs        what was read of single runs before
     """
 
     variants: tuple[Variant, ...]
@@ -41,6 +43,7 @@ class Cohort:
     params: Mapping[str, str] = field(default_factory=dict)
     align: str = "epoch"
     colour_by: str = BY_VARIANT
+    runs: RunReader = field(default_factory=RunReader, compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from renderers.catalog import Figure
 from renderers.comparison.catalog import Comparison, ComparisonCatalog, comparisons
 from renderers.comparison.cohort import Cohort, CohortScene, left_out
 from renderers.comparison.colours import BY_VARIANT
+from renderers.comparison.reading import RunReader
 from renderers.selection import Selection
 from renderers.service import ViewService
 from renderers.source import Density
@@ -22,7 +23,7 @@ from renderers.theme import theme as theme_named
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from data import Workspace
+    from data import Variant, Workspace
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,8 @@ class ComparisonService:
     ) -> None:
         self._workspace = workspace
         self.views, self.catalog = views or ViewService(), catalog or comparisons()
+        self._runs = RunReader()
+        self._seen: dict[str, str] = {}
 
     def cohort(
         self,
@@ -99,11 +102,14 @@ class ComparisonService:
         variants = tuple(self._workspace[name] for name in dict.fromkeys(names))
         if not variants:
             raise BadParameter("No variants are selected. Select rows of the table.")
+        self._bring_up_to_date(variants)
         given = {key: value for key, value in (selection or {}).items() if value is not None}
         current = str(given.pop("variant", variants[0].name))
         epoch = int(given.pop("epoch", 0))
         chosen = Selection(current, epoch, **{key: int(value) for key, value in given.items()})
-        cohort = Cohort(variants, chosen, self.views, self._workspace.catalog, {}, align, colour_by)
+        cohort = Cohort(
+            variants, chosen, self.views, self._workspace.catalog, {}, align, colour_by, self._runs
+        )
         if colour_by != BY_VARIANT and colour_by not in cohort.parameters():
             known = ", ".join(map(str, cohort.parameters().columns))
             raise BadParameter(f"color={colour_by!r} is no parameter of these variants; there are: {known}.")
@@ -127,4 +133,15 @@ class ComparisonService:
 
     def token(self, name: str, cohort: Cohort) -> str:
         """A text that changes whenever something that the comparison may read does."""
-        return ";".join(f"{one.name}={one.token()}={one.artifacts.state()}" for one in cohort.variants)
+        return ";".join(f"{one.name}={_state(one)}" for one in cohort.variants)
+
+    def _bring_up_to_date(self, variants: Sequence[Variant]) -> None:
+        """Refresh the catalog if one of the variants has changed since it was last read here."""
+        states = {one.name: _state(one) for one in variants}
+        if any(self._seen.get(name) != state for name, state in states.items()):
+            self._workspace.catalog.refresh()
+            self._seen.update(states)
+
+
+def _state(variant: Variant) -> str:
+    return f"{variant.token()}={variant.artifacts.state()}"

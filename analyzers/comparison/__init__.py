@@ -1,0 +1,1 @@
+"""Numerics over several variants: pure functions on arrays, tables and labelled datasets."""
