@@ -44,6 +44,11 @@ class DatasetCache:
         return dataset
 
 
+def state_of(folder: Path) -> str:
+    """A text that changes whenever any artifact below that folder is written, replaced or deleted."""
+    return " ".join(stat_token(probe) for probe in sorted(folder.glob("*/")))
+
+
 class ArtifactStore:
     """Artifacts under one variant's folder: `artifacts/<probe>/<analyzer>-<key>.zarr.zip`."""
 
@@ -93,7 +98,7 @@ class ArtifactStore:
 
     def state(self) -> str:
         """A text that changes whenever any artifact is written, replaced or deleted."""
-        return " ".join(stat_token(folder) for folder in sorted(self._folder.glob("*/")))
+        return state_of(self._folder)
 
     def keys(self, probe: str, analyzer: str) -> list[str]:
         """The keys stored for that analyzer (several when versions or parameters changed)."""

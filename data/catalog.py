@@ -10,22 +10,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import xarray as xr
+import pandas as pd
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from data.catalog_frames import (
+    as_text,
+    decoded,
+    metric_frame,
+    parameter_frame,
+    plain_value,
+    saved_epochs,
+)
+from data.catalog_rows import SUMMARY, rows_of, tokens_of
 from data.database import Database
 from data.database.engine import DamagedDatabase
-from data.database.models import INDEX, ArtifactRow, CheckpointRow, MetricRow, VariantRow
-from data.errors import BadParameter, CorruptFile
-from data.files import stat_token
+from data.database.models import (
+    INDEX,
+    CheckpointRow,
+    MetricRow,
+    VariantRow,
+)
+from data.errors import BadParameter
 
 if TYPE_CHECKING:
-    from data.variant import Variant
     from data.workspace import Workspace
 
-SUMMARY = "run_summary"  # the analyzer whose scalars become metrics
+__all__ = ["SUMMARY", "Catalog", "Entry", "Metric"]
+
 _AT_ONCE = 500
 
 
@@ -66,45 +78,43 @@ class Catalog:
 
     def refresh(self) -> list[Entry]:
         """Bring the index in line with the disk and return every entry, sorted by name."""
-        try:
-            return self._refresh()
-        except DamagedDatabase:
-            self.database.salvage()
-            return self._refresh()
+        return self._salvaging(whole=False)
 
     def rebuild(self) -> list[Entry]:
-        """Forget the whole index and make it again from the disk."""
-        with self.database.writing() as session:
-            for table in reversed(INDEX):
-                session.execute(delete(table))
-        return self.refresh()
+        """Make the whole index again from the disk, in one step for who reads it meanwhile."""
+        return self._salvaging(whole=True)
+
+    def is_empty(self) -> bool:
+        """Whether the index knows of no variant."""
+        with self.database.reading() as session:
+            return session.scalar(select(VariantRow.name).limit(1)) is None
 
     def drift(self) -> list[str]:
         """One sentence for every variant of which the index says something else than the disk."""
-        with self.database.reading() as session:
-            known = {
-                name: (token, results)
-                for name, token, results in session.execute(
-                    select(VariantRow.name, VariantRow.token, VariantRow.results)
-                )
-            }
-        found = []
-        for variant in self._workspace.variants():
-            there = known.pop(variant.name, None)
+        return list(self.differing().values())
+
+    def differing(self) -> dict[str, str]:
+        """The same by the variant's name. Records are read of those only that seem to differ."""
+        known = self._known_tokens()
+        found = {}
+        for folder in self._workspace.folders():
+            there, tokens = known.pop(folder.name, None), tokens_of(folder)
+            if there == tokens or not self._workspace.is_readable(folder):
+                continue
             if there is None:
-                found.append(f"{variant.name} is on disk but not in the catalog.")
-            elif there[0] != variant.token():
-                found.append(f"{variant.name} has changed on disk since the catalog saw it.")
-            elif there[1] != _results_token(variant):
-                found.append(f"{variant.name} has other results on disk than the catalog says.")
-        return found + [f"{name} is in the catalog but not on disk." for name in sorted(known)]
+                found[folder.name] = f"{folder.name} is on disk but not in the catalog."
+            elif there[0] != tokens[0]:
+                found[folder.name] = f"{folder.name} has changed on disk since the catalog saw it."
+            else:
+                found[folder.name] = f"{folder.name} has other results on disk than the catalog says."
+        return found | {name: f"{name} is in the catalog but not on disk." for name in sorted(known)}
 
     # --- questions ---------------------------------------------------------------------------------------
 
     def entries(self, family: str | None = None) -> list[Entry]:
         """Every variant in the index, sorted by name."""
         with self.database.reading() as session:
-            return _entries(session, select(VariantRow).where(_of(family)))
+            return _entries(session, *(() if family is None else (VariantRow.family == family,)))
 
     def forks_of(self, name: str, deep: bool = False) -> list[Entry]:
         """The variants that were forked from `name`, with `deep` also the forks of those, and so on."""
@@ -117,7 +127,7 @@ class Catalog:
                 chosen |= parents
                 if not deep:
                     break
-            return _entries(session, select(VariantRow).where(VariantRow.name.in_(chosen)))
+            return _entries(session, VariantRow.name.in_(chosen))
 
     def metric_names(self) -> list[str]:
         """The metrics that any variant has."""
@@ -159,33 +169,50 @@ class Catalog:
         """The metric's values grouped by a parameter or config value, e.g. ("turn, completion", "p").
 
         Variants without the metric are there with value None (never grokked is an answer); those that lack
-        the parameter are left out. Raises BadParameter for a metric or parameter that no variant has.
+        the parameter are left out. A value that is a list or a schedule is its JSON text. Raises BadParameter
+        for a metric or parameter that no variant has.
         """
         self._known(metric)
+        asked = select(
+            VariantRow.name,
+            as_text(VariantRow.params),
+            as_text(VariantRow.config),
+            MetricRow.value,
+            MetricRow.lower,
+            MetricRow.upper,
+        ).outerjoin(MetricRow, (MetricRow.variant == VariantRow.name) & (MetricRow.name == metric))
         with self.database.reading() as session:
-            rows = session.execute(
-                select(
-                    VariantRow.name,
-                    VariantRow.params,
-                    VariantRow.config,
-                    MetricRow.value,
-                    MetricRow.lower,
-                    MetricRow.upper,
-                )
-                .outerjoin(MetricRow, (MetricRow.variant == VariantRow.name) & (MetricRow.name == metric))
-                .order_by(VariantRow.name)
-            ).all()
+            rows = session.execute(asked.order_by(VariantRow.name)).all()
         groups: dict[Any, list[Metric]] = {}
         for name, params, config, value, lower, upper in rows:
-            both = {**config, **params}
-            if parameter in both:
-                key = both[parameter]
-                key = key if isinstance(key, (int, float, str, bool, type(None))) else str(key)
-                groups.setdefault(key, []).append(Metric(name, metric, value, lower, upper))
+            holder = next((one for one in (decoded(params), decoded(config)) if parameter in one), None)
+            if holder is not None:
+                group = groups.setdefault(plain_value(holder[parameter]), [])
+                group.append(Metric(name, metric, value, lower, upper))
         if not groups:
-            known = sorted({key for _, params, config, *_ in rows for key in {**config, **params}})
-            raise BadParameter(f"No variant has a parameter {parameter!r}; there are: {', '.join(known)}.")
+            known = {key for _, params, config, *_ in rows for key in {**decoded(config), **decoded(params)}}
+            raise BadParameter(
+                f"No variant has a parameter {parameter!r}; there are: {', '.join(sorted(known))}."
+            )
         return groups
+
+    # --- tables ------------------------------------------------------------------------------------------
+
+    def frame(
+        self, names: Iterable[str] | None = None, variants: Iterable[str] | None = None
+    ) -> pd.DataFrame:
+        """Metrics wide: index "variant", a column per metric (None: all, sorted), NaN where one is missing.
+
+        A row for every variant of the index (or those of `variants` that are in it), sorted by name. The
+        bounds of events are in `metrics`.
+        """
+        with self.database.reading() as session:
+            return metric_frame(session, _listed(names), _listed(variants))
+
+    def parameters(self, variants: Iterable[str] | None = None) -> pd.DataFrame:
+        """What each variant is: index "variant"; the columns are those of `parameter_frame`."""
+        with self.database.reading() as session:
+            return parameter_frame(session, _listed(variants))
 
     # --- private -----------------------------------------------------------------------------------------
 
@@ -196,26 +223,31 @@ class Catalog:
         names = ", ".join(self.metric_names()) or "none yet (`tdw analyze` makes them)"
         raise BadParameter(f"No variant has a metric {metric!r}; there are: {names}.")
 
-    def _refresh(self) -> list[Entry]:
-        variants = {variant.name: variant for variant in self._workspace.variants()}
+    def _known_tokens(self) -> dict[str, tuple[str, str]]:
+        asked = select(VariantRow.name, VariantRow.token, VariantRow.results)
         with self.database.reading() as session:
-            known = {
-                name: (token, results)
-                for name, token, results in session.execute(
-                    select(VariantRow.name, VariantRow.token, VariantRow.results)
-                )
-            }
-        tokens = {name: (variant.token(), _results_token(variant)) for name, variant in variants.items()}
+            return {name: (token, results) for name, token, results in session.execute(asked)}
+
+    def _salvaging(self, whole: bool) -> list[Entry]:
+        try:
+            return self._refresh(whole)
+        except DamagedDatabase:
+            self.database.salvage()
+            return self._refresh(whole)
+
+    def _refresh(self, whole: bool) -> list[Entry]:
+        known = self._known_tokens()
+        variants = {variant.name: variant for variant in self._workspace.variants()}
+        tokens = {name: tokens_of(variant.path) for name, variant in variants.items()}
         gone = sorted(known.keys() - variants.keys())
-        changed = [name for name in variants if known.get(name) != tokens[name]]
-        described = [_described(variants[name], *tokens[name]) for name in changed]
-        if gone or changed:
+        changed = [name for name in variants if whole or known.get(name) != tokens[name]]
+        described = [rows_of(variants[name], *tokens[name]) for name in changed]
+        if gone or changed or whole:
             with self.database.writing() as session:
-                for start in range(0, len(gone + changed), _AT_ONCE):
-                    some = (gone + changed)[start : start + _AT_ONCE]
-                    for of_variant in (CheckpointRow, ArtifactRow, MetricRow):
-                        session.execute(delete(of_variant).where(of_variant.variant.in_(some)))
-                    session.execute(delete(VariantRow).where(VariantRow.name.in_(some)))
+                self.database.alone(
+                    session, VariantRow
+                )  # who refreshes at the same time writes the same rows
+                _forget(session, None if whole else gone + changed)
                 for table in INDEX:
                     rows = [row for one in described for row in one[table.__tablename__]]
                     if rows:
@@ -223,99 +255,50 @@ class Catalog:
         return self.entries()
 
 
-def _of(family: str | None) -> Any:
-    return True if family is None else VariantRow.family == family
+def _listed(names: Iterable[str] | None) -> list[str] | None:
+    return None if names is None else list(names)
 
 
-def _entries(session: Session, asked: Any) -> list[Entry]:
-    rows = session.scalars(asked.order_by(VariantRow.name)).all()
-    epochs: dict[str, list[int]] = {}
-    saved = select(CheckpointRow.variant, CheckpointRow.epoch)
+def _forget(session: Session, names: list[str] | None) -> None:
+    """Delete the rows about these variants (None: all)."""
+    for table in reversed(INDEX):
+        if names is None:
+            session.execute(delete(table))
+            continue
+        key = table.__table__.c["name" if table is VariantRow else "variant"]
+        for start in range(0, len(names), _AT_ONCE):
+            session.execute(delete(table).where(key.in_(names[start : start + _AT_ONCE])))
+
+
+def _entries(session: Session, *conditions: Any) -> list[Entry]:
+    asked = select(
+        VariantRow.name,
+        VariantRow.family,
+        VariantRow.identity,
+        as_text(VariantRow.params),
+        as_text(VariantRow.config),
+        VariantRow.parent,
+        VariantRow.trained_epochs,
+        VariantRow.final_train_loss,
+        VariantRow.final_test_loss,
+    )
+    rows = session.execute(asked.where(*conditions).order_by(VariantRow.name)).all()
+    saved = saved_epochs()
     if len(rows) <= _AT_ONCE:
-        saved = saved.where(CheckpointRow.variant.in_([row.name for row in rows]))
-    for variant, epoch in session.execute(saved.order_by(CheckpointRow.variant, CheckpointRow.epoch)):
-        epochs.setdefault(variant, []).append(epoch)
+        saved = saved.where(CheckpointRow.variant.in_([row[0] for row in rows]))
+    epochs = {name: tuple(sorted(map(int, text.split(",")))) for name, text in session.execute(saved)}
     return [
         Entry(
-            name=row.name,
-            family=row.family,
-            identity=row.identity,
-            params=row.params,
-            config=row.config,
-            parent=row.parent,
-            epochs=tuple(epochs.get(row.name, ())),
-            trained_epochs=row.trained_epochs,
-            final_train_loss=row.final_train_loss,
-            final_test_loss=row.final_test_loss,
+            name=name,
+            family=family,
+            identity=identity,
+            params=dict(decoded(params)),
+            config=dict(decoded(config)),
+            parent=parent,
+            epochs=epochs.get(name, ()),
+            trained_epochs=trained,
+            final_train_loss=train_loss,
+            final_test_loss=test_loss,
         )
-        for row in rows
+        for name, family, identity, params, config, parent, trained, train_loss, test_loss in rows
     ]
-
-
-def _results_token(variant: Variant) -> str:
-    """Changes whenever an artifact is written, replaced or deleted."""
-    folder = variant.path / "artifacts"
-    return " ".join(stat_token(path) for path in sorted(folder.glob("*/")))
-
-
-def _described(variant: Variant, token: str, results: str) -> dict[str, list[dict[str, Any]]]:
-    """Every row about one variant, by table."""
-    try:
-        history = variant.history
-    except CorruptFile:  # the variant is still listed; reading its history says what is wrong
-        history = xr.Dataset(coords={"epoch": np.zeros(0, "int64")})
-    own = {
-        "name": variant.name,
-        "family": variant.family,
-        "identity": variant.identity,
-        "params": dict(variant.params),
-        "config": dict(variant.config),
-        "parent": None if variant.parent is None else variant.parent["name"],
-        "trained_epochs": int(history["epoch"][-1]) if history.sizes["epoch"] else None,
-        "final_train_loss": _last(history, "train_loss"),
-        "final_test_loss": _last(history, "test_loss"),
-        "token": token,
-        "results": results,
-    }
-    stored = variant.artifacts.listing()
-    return {
-        "variants": [own],
-        "checkpoints": [{"variant": variant.name, "epoch": epoch} for epoch in variant.epochs],
-        "artifacts": [
-            {"variant": variant.name, "probe": probe, "analyzer": analyzer, "key": key, "nbytes": nbytes}
-            for probe, analyzer, key, nbytes in stored
-        ],
-        "metrics": _metrics(variant, [(probe, key) for probe, name, key, _ in stored if name == SUMMARY]),
-    }
-
-
-def _metrics(variant: Variant, places: list[tuple[str, str]]) -> list[dict[str, Any]]:
-    """The scalars of the variant's newest stored summary; none if it has none that can be read."""
-    places.sort(key=lambda place: variant.artifacts.path(place[0], SUMMARY, place[1]).stat().st_mtime_ns)
-    for probe, key in reversed(places):
-        try:
-            summary = variant.artifacts.read(probe, SUMMARY, key)
-        except CorruptFile:
-            continue
-        if summary is None or summary.attrs.get("variant") != variant.identity:
-            continue
-        columns = [summary[name].values.astype(float).tolist() for name in ("value", "lower", "upper")]
-        return [
-            {
-                "variant": variant.name,
-                "name": str(name),
-                **{
-                    column: number if np.isfinite(number) else None
-                    for column, number in zip(("value", "lower", "upper"), numbers, strict=True)
-                },
-            }
-            for name, *numbers in zip(summary["metric"].values, *columns, strict=True)
-        ]
-    return []
-
-
-def _last(history: xr.Dataset, name: str) -> float | None:
-    if name not in history:
-        return None
-    finite = history[name].values[np.isfinite(history[name].values)]
-    return float(finite[-1]) if finite.size else None

@@ -1,7 +1,8 @@
-"""xarray datasets as single files: a Zarr v3 group inside one uncompressed zip, replaced as a whole.
+"""xarray datasets as single files: a Zarr v3 group inside one zip, replaced as a whole.
 
 One file per dataset keeps a variant at dozens of files instead of thousands, makes a commit one rename
 (a partly written epoch can never be seen), and leaves a reader that has the old file open undisturbed.
+The numbers are compressed by Zarr; its descriptions, most of a small result, are deflated by the zip.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from zarr.storage import MemoryStore, ZipStore
 
 from data.errors import CorruptFile
 from data.files import replacing
+from data.plain_zarr import plain_dataset
 
 CHUNK_BYTES = 512 * 1024
+_DESCRIPTION = "zarr.json"
 
 
 def write_dataset(path: Path, dataset: xr.Dataset) -> None:
@@ -30,15 +33,18 @@ def write_dataset(path: Path, dataset: xr.Dataset) -> None:
     encoded.to_zarr(MemoryStore(entries), zarr_format=3, consolidated=False, encoding=chunks)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for key in sorted(entries):
-            archive.writestr(key, entries[key].to_bytes())
+            how = zipfile.ZIP_DEFLATED if key.endswith(_DESCRIPTION) else zipfile.ZIP_STORED
+            archive.writestr(key, entries[key].to_bytes(), how)
 
 
 def read_dataset(path: Path) -> xr.Dataset:
     """Load the whole dataset into memory. CorruptFile if the file is not one of ours or is damaged."""
     try:
-        zipfile.ZipFile(path).close()  # says what is wrong with a damaged archive
-        with ZipStore(path, mode="r") as store:
-            dataset = xr.open_zarr(store, consolidated=False, chunks=None).load()
+        with zipfile.ZipFile(path) as archive:  # says what is wrong with a damaged archive
+            dataset = plain_dataset({name: archive.read(name) for name in archive.namelist()})
+        if dataset is None:
+            with ZipStore(path, mode="r") as store:
+                dataset = xr.open_zarr(store, consolidated=False, chunks=None).load()
     except FileNotFoundError:
         raise
     except Exception as error:  # zip, zarr and codec errors share no base class

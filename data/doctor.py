@@ -13,6 +13,7 @@ import re
 import struct
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,21 +180,27 @@ def _history(variant: Variant) -> Iterator[Finding]:
 def _artifacts(variant: Variant) -> Iterator[Finding]:
     for probe, analyzer, key, _ in variant.artifacts.listing():
         path = variant.artifacts.path(probe, analyzer, key)
-        again = f"Delete it; `tdw analyze {variant.name} --analyzers {analyzer}` computes it again."
+        again, mend = (
+            f"Delete it; `tdw analyze {variant.name} --analyzers {analyzer}` computes it again.",
+            "delete",
+        )
+        if variant.removed and not variant.epochs:
+            again, mend = (
+                "Put it aside; restore it from a copy, as its checkpoints were removed.",
+                "put aside",
+            )
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged = archive.testzip()
             if damaged is not None:
                 raise CorruptFile(f"{path} is damaged in its part {damaged}.")
             identity = read_dataset(path).attrs.get("variant")
-        except (CorruptFile, OSError, zipfile.BadZipFile) as error:
-            yield Finding(
-                variant.name, f"The result {path.name} cannot be read: {error}", again, "delete", path
-            )
+        except (CorruptFile, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            yield Finding(variant.name, f"The result {path.name} cannot be read: {error}", again, mend, path)
             continue
         if identity != variant.identity:
             problem = f"The result {path.name} was computed from another variant or another configuration."
-            yield Finding(variant.name, problem, again, "delete", path)
+            yield Finding(variant.name, problem, again, mend, path)
 
 
 def _catalog(workspace: Workspace) -> Iterator[Finding]:

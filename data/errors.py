@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
+
 
 class WorkbenchError(Exception):
     """Base of every error that is shown to a person as it stands."""
 
 
 class BadParameter(WorkbenchError):
-    """A parameter of a family, an analyzer, a view or a command has an impossible value."""
+    """A parameter of a family, an analyzer, a view or a command has an impossible value.
+
+    field: the name of the parameter, for forms; left out, the name with which the sentence begins, as in
+    ``p=9 is not prime``; "" if there is none.
+    """
+
+    def __init__(self, message: str = "", field: str = "") -> None:
+        named = re.match(r"(\w+)=", message)
+        self.field = field or (named[1] if named else "")
+        super().__init__(message)
 
 
 class WorkspaceError(WorkbenchError):

@@ -30,7 +30,7 @@ class JobFiles:
     def begin(self) -> None:
         """For a process that goes on where another one was killed: ends the line that was cut off."""
         for path in (self.log, self.losses):
-            if path.exists() and not path.read_bytes().endswith(b"\n"):
+            if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
                 self._append(path, "\n")
 
     def note(self, text: str) -> None:

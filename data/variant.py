@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from data.workspace import Workspace
 
 FORMAT = 1
+HISTORY, ARTIFACTS = "history.zarr.zip", "artifacts"
 DEFAULT_PROBE = "grid"
 DIGEST = "numbers_sha256"  # in the metadata of a file of tensors: of everything after its header
 _FIELDS = ("family", "name", "params", "config", "parent", "provenance")
@@ -121,7 +122,7 @@ class Variant:
     def __init__(self, workspace: Workspace, path: Path, record: VariantRecord, cache: DatasetCache) -> None:
         self.workspace, self.path, self.record = workspace, path, record
         self._cache = cache
-        self.artifacts = ArtifactStore(path / "artifacts", cache)
+        self.artifacts = ArtifactStore(path / ARTIFACTS, cache)
 
     def __repr__(self) -> str:
         return f"<Variant {self.name} ({self.family}), {len(self.epochs)} checkpoints>"
@@ -187,7 +188,12 @@ class Variant:
         """The saved epoch nearest to `epoch` (the earlier of two equally near ones)."""
         saved = self.epochs
         if not saved:
-            raise UnknownEpoch(f"{self.name} has no checkpoints yet.")
+            why = (
+                f"any more: its {len(self.removed)} were removed, their results kept"
+                if self.removed
+                else "yet"
+            )
+            raise UnknownEpoch(f"{self.name} has no checkpoints {why}.")
         return min(saved, key=lambda candidate: (abs(candidate - epoch), candidate))
 
     def save_checkpoint(
@@ -209,6 +215,13 @@ class Variant:
     def drop_checkpoint(self, epoch: int) -> None:
         """Delete the checkpoint at `epoch` if it is there."""
         _epoch_path(self.path / "checkpoints", epoch).unlink(missing_ok=True)
+
+    @property
+    def removed(self) -> dict[int, str]:
+        """sha256 (hex) by epoch of the checkpoints that were removed on purpose after they had been measured
+        (see `analyzers.reduction`), as the record has it; {} for other variants."""
+        noted: Mapping[str, str] = self.provenance.get("kept", {}).get("removed_checkpoints", {})
+        return {int(epoch): known for epoch, known in noted.items()}
 
     # --- optimizer states --------------------------------------------------------------------------------
 
@@ -249,7 +262,7 @@ class Variant:
 
     @property
     def history_path(self) -> Path:
-        return self.path / "history.zarr.zip"
+        return self.path / HISTORY
 
     @property
     def history(self) -> xr.Dataset:
@@ -289,8 +302,7 @@ class Variant:
 
     def token(self) -> str:
         """A text that changes when the record, the history or the set of checkpoints does."""
-        parts = (self.path / "variant.json", self.history_path, self.path / "checkpoints")
-        return digest([stat_token(part) for part in parts])[:16]
+        return token_of(self.path)
 
     def write_record(self) -> None:
         """(Re)write `variant.json`."""
@@ -301,6 +313,12 @@ class Variant:
         for folder in (self.path, self.path / "checkpoints", self.path / "optimizer"):
             for path in folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
+
+
+def token_of(folder: Path) -> str:
+    """`Variant.token` of the variant in that folder, without reading its record."""
+    parts = (folder / "variant.json", folder / HISTORY, folder / "checkpoints")
+    return digest([stat_token(part) for part in parts])[:16]
 
 
 def validated(record: VariantRecord) -> VariantRecord:

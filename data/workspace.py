@@ -65,6 +65,18 @@ class Workspace:
         """Names of all variant folders, sorted."""
         return [path.parent.name for path in self._records()]
 
+    def folders(self) -> list[Path]:
+        """The folders of all variants, readable or not, sorted by name."""
+        return [path.parent for path in self._records()]
+
+    def is_readable(self, folder: Path) -> bool:
+        """Whether the record of the variant in that folder can be read."""
+        try:
+            VariantRecord.read(folder / "variant.json")
+        except CorruptFile:
+            return False
+        return True
+
     def __getitem__(self, name: str) -> Variant:
         record = self._record(name)
         if record is None:

@@ -27,3 +27,27 @@ def decimate(y: np.ndarray, limit: int = 2000) -> np.ndarray:
     low = start + np.where(np.isnan(rows), np.inf, rows)[known].argmin(axis=1)
     high = start + np.where(np.isnan(rows), -np.inf, rows)[known].argmax(axis=1)
     return np.unique(np.concatenate([[0, count - 1], low, high]))
+
+
+def decimate_along(x: np.ndarray, y: np.ndarray, limit: int) -> np.ndarray:
+    """As `decimate`, for a curve whose ascending places `x` [n] are unevenly spaced: buckets of equal width.
+
+    What is drawn in one stretch of the axis keeps its minimum and maximum, however few points lie there. At
+    most `limit` points, 4 or more.
+    """
+    count = len(y)
+    if limit < 4:
+        raise ValueError(f"limit={limit}: a decimated curve needs 4 points or more.")
+    if count <= limit:
+        return np.arange(count)
+    edges = np.linspace(x[0], x[-1], (limit - 2) // 2 + 1)
+    start = np.unique(np.searchsorted(x, edges[:-1], side="left"))
+    size = np.diff(np.append(start, count))
+    bucket = np.repeat(np.arange(len(start)), size)
+    known = ~np.isnan(y)
+    first = np.flatnonzero(known)
+    by_value = first[np.lexsort((y[first], bucket[first]))]
+    ends = np.searchsorted(bucket[by_value], np.arange(len(start) + 1))
+    filled = ends[1:] > ends[:-1]
+    low, high = by_value[ends[:-1][filled]], by_value[ends[1:][filled] - 1]
+    return np.unique(np.concatenate([[0, count - 1], low, high]))

@@ -34,12 +34,17 @@ def font_size(scene: Scene) -> int:
     return 10 if scene.compact else 12
 
 
+def figure_size(scene: Scene) -> tuple[int, int]:
+    """Width and height in pixels of the panel, the usual ones if they are not known."""
+    return scene.size or ((400, 290) if scene.compact else (840, 520))
+
+
 def plot_size(scene: Scene, right: int = 0) -> tuple[int, int]:
     """Width and height in pixels of the plotting area, `right` being the room kept beside it.
 
     Only keeps labels apart, so a panel of unknown size may be taken to have the usual one.
     """
-    width, height = scene.size or ((400, 290) if scene.compact else (840, 520))
+    width, height = figure_size(scene)
     least = _margin(scene)
     return (
         max(width - least["l"] - least["r"] - right, 60),
@@ -83,7 +88,7 @@ def log_axis(scene: Scene, title: str, values: np.ndarray) -> dict[str, Any]:
         style["dtick"] = max(1, int(np.ceil((high - low) / (5 if scene.compact else 8))))
         style["tickfont"] = {"size": 0.8 * font_size(scene)}  # plotly enlarges powers by a quarter
     else:
-        style.update(tickformat="~g", nticks=5)
+        style.update(tickformat="~g", **({"dtick": "D2"} if high - low > 0.6 else {"nticks": 5}))
     return axis(scene, title, **style)
 
 

@@ -46,7 +46,7 @@ def by_head(
         scene,
         framed(frequency_axis(scene, len(freqs)), scene),
         framed(y, scene),
-        right=112 if scene.compact else 142,
+        right=120 if scene.compact else 142,
     )
     for head, (k, strength) in zip(heads.tolist(), strongest, strict=True):
         if k:

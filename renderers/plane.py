@@ -86,7 +86,7 @@ def plane_figure(
     horizontal = axis(scene, titles[first], range=ranges[0])
     vertical = axis(scene, titles[second], range=ranges[1], scaleanchor="x", scaleratio=1)
     built = layout(scene, horizontal, vertical, right=44 if scene.compact else 58)
-    built["annotations"] = _landmarks(scene, epochs, x, y) + [_named(scene, x, y, place) for place in named]
+    built["annotations"] = _names(scene, x, y, [*_landmarks(scene, epochs, x, y), *named])
     return {"data": [trace, *extra, ends], "layout": built}
 
 
@@ -128,7 +128,7 @@ def component_titles(
     return titles
 
 
-def _landmarks(scene: Scene, epochs: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
+def _landmarks(scene: Scene, epochs: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[Place]:
     """Names at the first and last point and at the checkpoint where each event had happened."""
     named: dict[int, list[str]] = {0: [f"epoch {int(epochs[0]):,}"]}
     named.setdefault(len(epochs) - 1, []).append(f"epoch {int(epochs[-1]):,}")
@@ -146,20 +146,33 @@ def _landmarks(scene: Scene, epochs: np.ndarray, x: np.ndarray, y: np.ndarray) -
             near[0][1].extend(named[index])
         else:
             merged.append((index, list(named[index])))
-    notes = []
+    places = []
     for index, texts in merged:
         colour = scene.theme.text if index in (0, len(epochs) - 1) else scene.theme.event
-        notes.append(_named(scene, x, y, Place(float(x[index]), float(y[index]), "<br>".join(texts), colour)))
+        places.append(Place(float(x[index]), float(y[index]), "<br>".join(texts), colour))
+    return places
+
+
+def _names(scene: Scene, x: np.ndarray, y: np.ndarray, places: Sequence[Place]) -> list[dict[str, Any]]:
+    """The texts of places beside the path x, y, each where the path and the texts before it leave room."""
+    notes, taken = [], np.zeros((0, 2))
+    for place in places:
+        note, covered = _named(scene, x, y, place, taken)
+        notes.append(note)
+        taken = np.concatenate([taken, covered])
     return notes
 
 
-def _named(scene: Scene, x: np.ndarray, y: np.ndarray, place: Place) -> dict[str, Any]:
-    """The text of a place, where the path x, y leaves most room for it."""
+def _named(
+    scene: Scene, x: np.ndarray, y: np.ndarray, place: Place, taken: np.ndarray
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The text of a place, where the path x, y and the points `taken` [n, 2] leave most room, and points
+    that it covers."""
     extent = max(float(np.ptp(x)), float(np.ptp(y))) or 1.0
     letters = max(map(len, place.text.split("<br>")))
     length = 0.6 * font_size(scene) * letters / min(plot_size(scene)) * 1.5 * extent
-    across, up = _outward(x, y, place, extent, length)
-    return {
+    across, up, covered = _outward(x, y, place, extent, length, taken)
+    note = {
         "text": place.text,
         "x": place.x,
         "y": place.y,
@@ -174,10 +187,14 @@ def _named(scene: Scene, x: np.ndarray, y: np.ndarray, place: Place) -> dict[str
         "yanchor": "bottom" if up > 0.8 else "top" if up < -0.8 else "middle",
         "font": {"size": font_size(scene), "color": place.colour},
     }
+    return note, covered
 
 
-def _outward(x: np.ndarray, y: np.ndarray, place: Place, extent: float, length: float) -> tuple[float, float]:
-    """Unit vector at a place towards where it leaves most room and a name of that length fits."""
+def _outward(
+    x: np.ndarray, y: np.ndarray, place: Place, extent: float, length: float, taken: np.ndarray
+) -> tuple[float, float, np.ndarray]:
+    """Unit vector at a place towards where it leaves most room and a name of that length fits, and points of
+    that name."""
     angles = np.arange(16) * np.pi / 8
     reach = 0.12 * extent
     tips = np.stack([place.x + reach * np.cos(angles), place.y + reach * np.sin(angles)], axis=1)
@@ -187,9 +204,14 @@ def _outward(x: np.ndarray, y: np.ndarray, place: Place, extent: float, length: 
     side = np.where(np.abs(np.cos(angles)) > 0.4, np.sign(np.cos(angles)), 0.0)
     left, right = tips[:, 0] - length * (1 - side) / 2, tips[:, 0] + length * (1 + side) / 2
     over = np.maximum(np.nanmin(x) - 0.25 * np.ptp(x) - left, right - np.nanmax(x) - 0.25 * np.ptp(x))
+    along = left[:, None] + (right - left)[:, None] * np.linspace(0, 1, 7)
+    names = np.stack([along, np.broadcast_to(tips[:, 1:], along.shape)], axis=2)
+    if len(taken):
+        apart = np.linalg.norm(names[:, :, None] - taken, axis=3).min(axis=(1, 2))
+        room = np.minimum(room, apart)
     room = np.where(over > 0, -over, room)
-    best = float(angles[int(np.argmax(np.round(room / extent, 6)))])
-    return float(np.cos(best)), float(np.sin(best))
+    best = int(np.argmax(np.round(room / extent, 6)))
+    return float(np.cos(angles[best])), float(np.sin(angles[best])), names[best]
 
 
 def checkpoint_after(event: Event, epochs: np.ndarray) -> int:

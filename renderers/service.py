@@ -13,6 +13,7 @@ import xarray as xr
 from data.errors import BadParameter, MissingArtifact
 from renderers.catalog import GROUPS, Catalog, Figure, View, catalog
 from renderers.export import export
+from renderers.fitting import fit
 from renderers.selection import FIELDS, Selection
 from renderers.source import Density, Reader, Scene, Source, events_of
 from renderers.theme import theme as theme_named
@@ -53,7 +54,8 @@ class BoundView:
 
     def raw(self) -> Figure:
         """The figure as a plain dict with numpy arrays (`renderers.encode.encode` makes it JSON)."""
-        figure = self.view.draw(self.data(), self.scene())
+        scene = self.scene()
+        figure = fit(scene, self.view.draw(self.data(), scene))
         settings = ":".join(self.source.params.values())
         figure["layout"]["uirevision"] = f"{self.view.name}:{self.source.selection.variant}:{settings}"
         return figure

@@ -14,6 +14,7 @@ from renderers.selection import Selection
 from renderers.theme import LIGHT, Theme
 
 Density = Literal["compact", "full"]
+NARROW = 400  # pixels
 
 
 class Reader(Protocol):
@@ -109,8 +110,8 @@ class Scene:
 
     @property
     def compact(self) -> bool:
-        """True for small multiples: small margins and type, no legends."""
-        return self.density == "compact"
+        """Drawn small: because the density asks for it, or the panel is too narrow for anything else."""
+        return self.density == "compact" or (self.size is not None and self.size[0] < NARROW)
 
 
 def events_of(turn: xr.Dataset) -> tuple[Event, ...]:

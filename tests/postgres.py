@@ -44,3 +44,13 @@ def running(folder: Path) -> Iterator[str]:
         yield f"postgresql+psycopg://tdw@/postgres?host={folder}"
     finally:
         do("pg_ctl", "-D", str(data), "-m", "immediate", "-w", "stop")
+
+
+def empty(url: str) -> None:
+    """Remove everything from the server's database."""
+    import psycopg
+
+    socket = url.partition("host=")[2]
+    with psycopg.connect(f"host={socket} user=tdw dbname=postgres", autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from data.database.models import HEAD, OWN, SettingRow
+from data.database.models import HEAD, OWN, Base, SettingRow
 from data.errors import WorkspaceError
 from data.files import locked
 
@@ -144,6 +145,11 @@ class Database:
         self.set_setting("salvaged", told)
         return told
 
+    def alone(self, session: Session, table: type[Base]) -> None:
+        """Nobody else writes the table until this transaction ends (SQLite has one writer anyway)."""
+        if not self.is_sqlite:
+            session.execute(text(f'LOCK TABLE "{table.__tablename__}" IN SHARE ROW EXCLUSIVE MODE'))
+
     # --- private -----------------------------------------------------------------------------------------
 
     def _inode_now(self) -> int:
@@ -169,10 +175,17 @@ class Database:
     def _migrate(self, engine: Engine) -> None:
         """Run what is missing of the migrations, each in one transaction, one process at a time."""
         with engine.connect() as connection:
-            if _version(connection) == HEAD:
-                return
-        if self.is_sqlite:
-            with locked(self.folder / ".catalog.lock"), engine.begin() as connection:
+            version = _version(connection)
+        if version == HEAD:
+            return
+        if version is not None and version > HEAD:
+            raise WorkspaceError(
+                f"The database {self.file or _without_password(self.url)} was written by a newer version of"
+                f" the program (its schema is {version}, this one knows {HEAD}). Update the program."
+            )
+        if self.is_sqlite:  # others may be writing: the lock for writing comes before the first look
+            writing = engine.execution_options(writes=True)
+            with locked(self.folder / ".catalog.lock"), writing.begin() as connection:
                 _upgrade(connection)
         else:
             with engine.begin() as connection:
@@ -185,12 +198,12 @@ class Database:
             return
         here = str(self.folder.resolve())
         with Session(engine) as session, session.begin():
-            row = session.get(SettingRow, "workspace")
-            if row is None:
-                session.execute(insert(SettingRow).values(name="workspace", value=here))
-            elif row.value != here:
+            claim = insert(SettingRow).values(name="workspace", value=here)
+            session.execute(claim.on_conflict_do_nothing())  # several processes may come first
+            holder = session.get_one(SettingRow, "workspace").value
+            if holder != here:
                 raise WorkspaceError(
-                    f"The database of {URL} belongs to the workspace {row.value}, not to {here}. Give each"
+                    f"The database of {URL} belongs to the workspace {holder}, not to {here}. Give each"
                     " workspace a database of its own."
                 )
 
@@ -206,9 +219,7 @@ class Database:
     def _unusable(self, error: Exception) -> WorkspaceError:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         where = self.file or _without_password(self.url)
-        remedy = (
-            "`tdw doctor --repair` makes it usable again" if self.is_sqlite else f"check {URL} and the server"
-        )
+        remedy = _remedy(cause) if self.is_sqlite else f"check {URL} and the server"
         kind = DamagedDatabase if isinstance(error, DatabaseError) and _damaged(error) else WorkspaceError
         return kind(f"The database {where} cannot be used: {cause}. Remedy: {remedy}.")
 
@@ -240,6 +251,14 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _remedy(cause: str) -> str:
+    if "locked" in cause:
+        return "another process has been writing for long; try again in a moment"
+    if "full" in cause:
+        return "free some space, then try again"
+    return "`tdw doctor --repair` makes it usable again"
 
 
 def _damaged(error: DatabaseError) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from data.database.engine import Database
@@ -121,7 +121,7 @@ class JobStore:
         self.interrupt_dead()
         now, me = self._clock(), owner()
         with self._database.writing() as session:
-            self._one_at_a_time(session)
+            self._database.alone(session, JobRow)
             there = _doing(session, work, alone_with)
             if there is not None:
                 return _job(there), False
@@ -159,7 +159,7 @@ class JobStore:
         self.interrupt_dead()
         me = owner()
         with self._database.writing() as session:
-            self._one_at_a_time(session)
+            self._database.alone(session, JobRow)
             row = _row(session, ident)
             there = _doing(session, row.work, alone_with)
             if there is not None:
@@ -212,7 +212,7 @@ class JobStore:
             if row is None or row.attempts != job.attempt:
                 return "lost"
             if row.state == "interrupted":
-                self._one_at_a_time(session)
+                self._database.alone(session, JobRow)
                 if session.scalar(select(JobRow.id).where(JobRow.active == row.work)) is not None:
                     return "lost"
                 row.state, row.active, row.finished = "running", row.work, None
@@ -289,11 +289,6 @@ class JobStore:
         if job.owner.is_here:
             return not job.owner.lives or silence > SILENT_HERE
         return silence > (SILENT_HERE if job.state == "queued" else SILENT_ELSEWHERE)
-
-    def _one_at_a_time(self, session: Session) -> None:
-        """Nobody else starts a job until this transaction ends (SQLite has one writer anyway)."""
-        if not self._database.is_sqlite:
-            session.execute(text("LOCK TABLE jobs IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _doing(session: Session, work: str, alone_with: Collection[str]) -> JobRow | None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, LargeBinary, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
 
 
 class Base(DeclarativeBase):
@@ -21,7 +21,10 @@ class Base(DeclarativeBase):
 
 
 class VariantRow(Base):
-    """One variant: its record, how far it was trained, its last losses; `token` tells when it changed."""
+    """One variant: its record, how far it was trained, its last losses; `token` tells when it changed.
+
+    forked_at, change   of a fork or replicate: the epoch at which it left its parent, and what is different
+    """
 
     __tablename__ = "variants"
     name: Mapped[str] = mapped_column(String, primary_key=True)
@@ -30,6 +33,9 @@ class VariantRow(Base):
     params: Mapped[dict[str, Any]] = mapped_column(JSON)
     config: Mapped[dict[str, Any]] = mapped_column(JSON)
     parent: Mapped[str | None] = mapped_column(String, index=True)
+    forked_at: Mapped[int | None] = mapped_column(Integer)
+    change: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    planned_epochs: Mapped[int | None] = mapped_column(Integer)
     trained_epochs: Mapped[int | None] = mapped_column(Integer)
     final_train_loss: Mapped[float | None] = mapped_column(Float)
     final_test_loss: Mapped[float | None] = mapped_column(Float)
@@ -66,6 +72,19 @@ class MetricRow(Base):
     lower: Mapped[float | None] = mapped_column(Float)
     upper: Mapped[float | None] = mapped_column(Float)
     __table_args__ = (Index("ix_metrics_name_value", "name", "value"),)
+
+
+class MetricVectorRow(Base):
+    """All metrics of a variant at once, for tables of many variants: a row per scalar is slow to read whole.
+
+    names    JSON list of the metrics
+    numbers  their values in that order, float64, little endian; NaN where there is none
+    """
+
+    __tablename__ = "metric_vectors"
+    variant: Mapped[str] = mapped_column(ForeignKey("variants.name", ondelete="CASCADE"), primary_key=True)
+    names: Mapped[str] = mapped_column(Text)
+    numbers: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 # --- own -------------------------------------------------------------------------------------------------
@@ -116,13 +135,19 @@ class ProbeRow(Base):
     created: Mapped[float] = mapped_column(Float)
 
 
-class ScheduleRow(Base):
+class NamedRow(Base):
+    """Something that people keep under a name."""
+
+    __abstract__ = True
+    name: Mapped[str] = mapped_column(String, primary_key=True)
+    definition: Mapped[Any] = mapped_column(JSON)
+    created: Mapped[float] = mapped_column(Float)
+
+
+class ScheduleRow(NamedRow):
     """A named learning-rate or weight-decay policy."""
 
     __tablename__ = "schedules"
-    name: Mapped[str] = mapped_column(String, primary_key=True)
-    definition: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created: Mapped[float] = mapped_column(Float)
 
 
 class BoardRow(Base):
@@ -146,5 +171,11 @@ class BookmarkRow(Base):
     created: Mapped[float] = mapped_column(Float)
 
 
-INDEX = (VariantRow, CheckpointRow, ArtifactRow, MetricRow)
-OWN = (SettingRow, JobRow, ProbeRow, ScheduleRow, BoardRow, BookmarkRow)
+class ColumnSetRow(NamedRow):
+    """The columns of a table: a list of names."""
+
+    __tablename__ = "column_sets"
+
+
+INDEX = (VariantRow, CheckpointRow, ArtifactRow, MetricRow, MetricVectorRow)
+OWN = (SettingRow, JobRow, ProbeRow, ScheduleRow, BoardRow, BookmarkRow, ColumnSetRow)

@@ -81,7 +81,6 @@ def _draw_modes(data: xr.Dataset, scene: Scene) -> Figure:
     square = {"constrain": "domain", "range": [-reach, reach]}
     x = axis(scene, f"Re λ per {span}", constraintoward="left", **square)
     y = axis(scene, f"Im λ per {span}", scaleanchor="x", scaleratio=1, **square)
-    built = layout(scene, x, y, top=font_size(scene) + 6)
     key = f"{swatch(theme.series[0])} run  {swatch(theme.faint)} random walks, treated alike"
     lines = [text.replace(" in ", " in<br>") for text in texts] if scene.compact else texts
     described = [
@@ -89,6 +88,9 @@ def _draw_modes(data: xr.Dataset, scene: Scene) -> Figure:
         for index in range(len(value))
         if value[index].imag >= -1e-12
     ]
+    longest = max((len(line) for text in described for line in text.split("<br>")), default=0)
+    right = round(0.6 * font_size(scene) * longest)
+    built = layout(scene, x, y, top=font_size(scene) + 6, right=right)
     beside = {"xref": "x domain", "x": 1.05, "y": 0.97, "xanchor": "left", "yanchor": "top", "align": "left"}
     font = {"size": font_size(scene), "color": theme.series[0]}
     built["annotations"] += [

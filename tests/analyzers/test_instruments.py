@@ -18,7 +18,7 @@ from analyzers.fourier import basis
 from analyzers.instruments.parameter_pca import principal_components
 from analyzers.instruments.singular_values import participation_ratio
 from analyzers.registry import default_registry
-from data.errors import BadParameter, MissingArtifact
+from data.errors import BadParameter, WorkbenchError
 from training.families import modular_addition
 
 Weights = dict[str, torch.Tensor]
@@ -337,9 +337,19 @@ def test_nan_in_one_matrix_leaves_what_does_not_depend_on_it() -> None:
     assert np.isfinite(singular["participation_ratio_ev"][~broken]).all()
 
 
-def test_a_need_that_was_not_provided_is_named() -> None:
-    with pytest.raises(MissingArtifact, match="neuron_frequencies"):
-        default_registry().get("neuron_clusters").compute(features(random_weights(11), 11))
+def test_a_need_that_was_not_declared_is_named_with_who_asks() -> None:
+    found = features(random_weights(11), 11)
+    clusters = default_registry().get("neuron_clusters").compute
+    with pytest.raises(WorkbenchError, match="asks for neuron_frequencies without declaring it"):
+        clusters(found)
+    found.reader = "neuron_clusters"
+    with pytest.raises(
+        WorkbenchError, match=r"^neuron_clusters asks for .* Add 'neuron_frequencies' to its `needs`"
+    ):
+        clusters(found)
+    found.needs["neuron_frequencies"] = {"other": np.zeros(3)}
+    with pytest.raises(WorkbenchError, match=r"^neuron_clusters asks for the output .* which has: other"):
+        clusters(found)
 
 
 def test_a_family_without_arithmetic_is_refused() -> None:

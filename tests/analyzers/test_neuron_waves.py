@@ -19,7 +19,7 @@ from analyzers.instruments.neuron_phases import group_moments
 from analyzers.instruments.neuron_structure import commutativity, participation
 from analyzers.registry import default_registry
 from analyzers.waves import amplitude_phase, at_frequency, resultant, resultant_null, wrapped
-from data.errors import BadParameter, MissingArtifact
+from data.errors import BadParameter, WorkbenchError
 from training.families import modular_addition
 
 Array = np.ndarray
@@ -410,5 +410,5 @@ def test_what_the_last_checkpoint_must_provide_is_named() -> None:
     found = features(random_weights(11), 11)
     compute("neuron_frequencies", found)
     found.needs["neuron_frequencies"] = compute("neuron_frequencies", found)
-    with pytest.raises(MissingArtifact, match="last checkpoint"):
+    with pytest.raises(WorkbenchError, match=r"asks for neuron_frequencies without .* to its `needs_final`"):
         default_registry().get("neuron_phases").compute(found)

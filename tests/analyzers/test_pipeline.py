@@ -155,10 +155,19 @@ def test_stopping_keeps_what_is_finished_and_the_next_run_does_the_rest(variant:
     assert report.cancelled
     assert "stopped" in str(report)
     assert report.computed == dict.fromkeys(PER_EPOCH, 2)
-    assert AnalyzerService().read(variant, "neuron_clusters")["epoch"].values.tolist() == [0, 10]
+    assert AnalyzerService().read(variant, "neuron_clusters")["epoch"].values.tolist() == [0, 100]
     rest = analyze(variant)
     assert rest.computed == {name: 2 if name in PER_EPOCH else 1 for name in STORED}
     assert not rest.cancelled
+
+
+@pytest.mark.parametrize(("first", "done"), [((), [100]), ((10,), [10]), ((7, 0), [0])])
+def test_the_epoch_that_is_looked_at_is_done_first_else_the_last(
+    variant: Variant, first: tuple[int, ...], done: list[int]
+) -> None:
+    answers = iter([False, True])
+    analyze(variant, should_stop=lambda: next(answers), first=first)
+    assert AnalyzerService().read(variant, "neuron_clusters")["epoch"].values.tolist() == done
 
 
 def test_a_resumed_analysis_equals_one_in_one_go(make_variant: Callable[..., Variant]) -> None:
@@ -292,7 +301,7 @@ def test_each_checkpoint_is_read_once_for_all_instruments(
 
     monkeypatch.setattr(kind, "weights", property(counted))
     analyze(variant, PER_EPOCH)
-    assert reads == [0, 10, 30, 100]
+    assert reads == [100, 0, 10, 30]  # the last one is looked at most
 
 
 # --- other processes -------------------------------------------------------------------------------------

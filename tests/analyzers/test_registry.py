@@ -98,6 +98,7 @@ def test_every_instrument_is_documented(name: str) -> None:
 P, NEURONS, HEADS, CHECKPOINTS = 13, 24, 2, 4
 _DIMENSIONS = (  # (length, the dimensions of all instruments that have it on a variant of that size)
     (P, "a b class error residue token row column"),
+    (P * (P + 1) // 2, "token_pair"),
     (P // 2, "freq"),
     (P // 2 + 1, "freq_a freq_b"),
     (NEURONS, "neuron"),
@@ -110,7 +111,8 @@ _DIMENSIONS = (  # (length, the dimensions of all instruments that have it on a 
     (3, "band level null plane precision protocol rule share source split stage step_size wave_a wave_b"),
     (4, "boundary chain event moment part predictor site"),
     (5, "lag radius"),
-    (7, "quantile"),
+    (6, "statistic"),
+    (7, "quantile spectrum"),
     (9, "tensor"),
     (10, "signal"),
     (13, "crossing group"),
@@ -125,6 +127,7 @@ OWN_LENGTHS = {
     ("representations", "component"): 4,
     ("neuron_structure", "component"): 3,
     ("ellipticity", "matrix"): 3,
+    ("gauge_invariants", "matrix"): 4,
     ("gini", "matrix"): 2,
     ("graduation", "split"): 2,
     ("head_specialisation", "event"): 2,

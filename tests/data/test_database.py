@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from postgres import binaries, running
+from postgres import binaries, empty
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 
@@ -26,40 +26,6 @@ from data.catalog import SUMMARY, Metric
 from data.database import Database
 from data.database.models import HEAD, Base, BookmarkRow, JobRow, SettingRow
 from data.errors import BadParameter, WorkspaceError
-
-POSTGRES = pytest.param(
-    "postgres", marks=pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed")
-)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "postgres") as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def workspace(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Workspace]:
-    """An empty workspace on either database."""
-    if request.param == "postgres":
-        url = request.getfixturevalue("server")
-        monkeypatch.setenv("TDW_DATABASE_URL", url)
-        empty(url)
-    made = Workspace(tmp_path / "workspace", create=True)
-    yield made
-    made.database.close()
-
-
-def empty(url: str) -> None:
-    """Remove everything from the server's database."""
-    import psycopg
-
-    socket = url.partition("host=")[2]
-    with psycopg.connect(f"host={socket} user=tdw dbname=postgres", autocommit=True) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
 
 
 def add(workspace: Workspace, seed: int, p: int = 5, parent: str | None = None, **metrics: float) -> str:
@@ -139,6 +105,30 @@ def test_drift_is_explained_and_mended(workspace: Workspace) -> None:
     assert catalog.metrics() == []
     before = catalog.entries()
     assert catalog.rebuild() == before
+
+
+def test_many_refresh_at_once(workspace: Workspace) -> None:
+    """A job that ends and every page that looks do so at the same moment."""
+    names = [add(workspace, seed, margin=float(seed)) for seed in range(8)]
+    failures: list[BaseException] = []
+
+    def refresh(whole: bool) -> None:
+        own = Workspace(workspace.path)
+        try:
+            for _ in range(3):
+                own.catalog.rebuild() if whole else own.catalog.refresh()
+        except BaseException as error:
+            failures.append(error)
+        own.database.close()
+
+    threads = [threading.Thread(target=refresh, args=(number % 2 == 0,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [entry.name for entry in workspace.catalog.entries()] == sorted(names)
+    assert workspace.catalog.drift() == []
 
 
 def test_the_index_is_rebuilt_without_touching_what_exists_nowhere_else(workspace: Workspace) -> None:

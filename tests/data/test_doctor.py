@@ -16,7 +16,9 @@ import torch
 import xarray as xr
 
 from data import Variant, VariantRecord, Workspace
+from data.database.jobs import JobStore
 from data.doctor import YOUNG, Finding, examine, repair
+from data.drift import Drift, drift
 from data.errors import CorruptFile
 
 KEY = "0123456789abcdef"
@@ -163,6 +165,49 @@ def test_drift_and_a_damaged_database_are_mended_by_a_rebuild(workspace: Workspa
     assert any("aside" in sentence for sentence in repair(workspace, [damaged]))
     assert examine(workspace) == []
     assert [entry.name for entry in workspace.catalog.entries()] == ["p5-s1-d2"]
+
+
+def test_drift_is_told_at_once_unless_a_job_makes_it(workspace: Workspace) -> None:
+    assert drift(workspace) == Drift()
+    job, _ = JobStore(workspace.database).create_or_join("train", "w", {}, "Train", ["p5-s1-d2"])
+    first(workspace).save_checkpoint(30, {"embed.W_E": torch.zeros(6, 4)})
+    assert drift(workspace) == Drift(), "the job brings the index up to date when it ends"
+    JobStore(workspace.database).cancel(job.id)
+    told = drift(workspace)
+    assert told.text.endswith("p5-s1-d2 has changed on disk since the catalog saw it.")
+    assert told.rebuild
+    workspace.delete_variant("p5-s2-d2")
+    assert drift(workspace).text.endswith("1 more variant differs too.")
+    workspace.catalog.rebuild()
+    assert drift(workspace) == Drift()
+
+
+def test_drift_looks_at_files_only_where_something_differs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(Workspace, "is_readable", lambda self, folder: read.append(folder.name) or True)
+    monkeypatch.setattr(VariantRecord, "read", classmethod(lambda cls, path: pytest.fail(f"read {path}")))
+    assert drift(workspace) == Drift()
+    assert read == []
+    (workspace.path / "variants" / "modular_addition" / "p5-s2-d2" / "variant.json").write_text("{}")
+    assert "p5-s2-d2 has changed" in drift(workspace).text
+    assert read == ["p5-s2-d2"]
+
+
+def test_drift_says_when_the_database_cannot_be_read(workspace: Workspace) -> None:
+    with workspace.database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE metric_vectors")
+        connection.exec_driver_sql("DROP TABLE variants")
+    told = drift(workspace)
+    assert "cannot be used: no such table" in told.text
+    assert "tdw doctor" in told.remedy
+
+
+def test_an_unreadable_record_is_a_finding_and_no_drift(workspace: Workspace) -> None:
+    (first(workspace).path / "variant.json").write_text("{")
+    assert drift(workspace) == Drift()
+    assert [found.mend for found in examine(workspace)] == ["put aside"]
 
 
 def test_putting_aside_twice_keeps_both(workspace: Workspace) -> None:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from postgres import binaries, running
-from test_database import empty
 
 from data.database import Database
 from data.database.jobs import DIED, SILENT_ELSEWHERE, SILENT_HERE, Job, JobStore
@@ -20,9 +16,6 @@ from data.errors import BadParameter
 from data.job_files import JobFiles
 from data.processes import Owner, owner
 
-POSTGRES = pytest.param(
-    "postgres", marks=pytest.mark.skipif(binaries() is None, reason="PostgreSQL is not installed")
-)
 ELSEWHERE = Owner("another.host", 1, 5.0)
 
 
@@ -36,27 +29,9 @@ class Clock:
         return self.now
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder, running(Path(folder) / "postgres") as url:
-        yield url
-
-
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture(params=["sqlite", POSTGRES])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    url = None
-    if request.param == "postgres":
-        url = request.getfixturevalue("server")
-        empty(url)
-    (tmp_path / "workspace").mkdir()
-    made = Database(tmp_path / "workspace", url)
-    yield made
-    made.close()
 
 
 @pytest.fixture

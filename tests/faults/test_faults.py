@@ -159,7 +159,7 @@ print("killed", done, "finished", runs + 1, "a whole run takes", duration)
 """
 
 
-@pytest.mark.parametrize(("what", "kills"), [("train", 20), ("analyze", 20), ("catalog", 20)])
+@pytest.mark.parametrize(("what", "kills"), [("train", 16), ("analyze", 14), ("catalog", 20)])
 def test_killed_at_random_moments(tmp_path: Path, what: str, kills: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLS, str(tmp_path), what, str(kills), str(Path(__file__).parent)],
@@ -247,7 +247,7 @@ def test_a_disk_that_fills_while_training(
 def test_a_disk_that_fills_while_analysing(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     order = {**ANALYSIS, "analyzers": ["progress_losses", "ellipticity"]}
     with monkeypatch.context() as patch:
-        FullDisk(patch, 20_000)
+        FullDisk(patch, 4_000)
         job = do(workspace, order)
     assert (job.state, "No space left" in job.message) == ("failed", True)
     again = mended(workspace)

@@ -22,6 +22,7 @@ from renderers.comparison.cohort import CohortScene, left_out
 from renderers.comparison.curves import Curve, curves_of, from_figure, main_curve
 from renderers.comparison.reading import KEPT_POINTS, RunReader, may_have_curves
 from renderers.comparison.service import BoundComparison, ComparisonService
+from renderers.comparison.time_axes import shortened, told_apart
 from renderers.decimate import decimate_along
 from renderers.encode import encode
 from renderers.payload import payload
@@ -360,6 +361,17 @@ def test_many_variants_stay_light(service: ComparisonService) -> None:
     groups = {f"v{index}": "one" for index in range(100)}
     figure = scene.comparison.draw(many, CohortScene(groups=groups, selection=scene.cohort.selection))
     assert sum(len(trace["x"]) for trace in figure["data"]) <= 60_000
+
+
+def test_names_that_begin_alike_are_told_apart_by_their_ends() -> None:
+    names = ["p101-s999-d598-r01-1e-06", "p101-s999-d598-r02-1e-06"]
+    assert list(told_apart(names).values()) == ["…r01-1e-06", "…r02-1e-06"]
+    assert told_apart(["p113-s99-d598", "p113-s99-d598-r01"])["p113-s99-d598-r01"] == "…d598-r01"
+    for distinct in (["p113-s1-d598", "p97-s1-d598"], ["p113-s1-d598"]):
+        assert told_apart(distinct) == {name: name for name in distinct}
+    long = "p101-s999-d598-at20-lr_piecewise_20=0.0001_1500=0.001"
+    assert len(shortened(long)) == 22
+    assert (shortened(long)[:10], shortened(long)[-5:]) == (long[:10], long[-5:])
 
 
 def test_bad_requests_say_what_there_is(service: ComparisonService) -> None:
