@@ -86,6 +86,7 @@ def compute(
             failed = work.failed | outcome.failures.keys()
             features.needs = {need: _known(need, known, failed, variant, work.epoch) for need in found.needs}
             features.finals = {need: work.finals[need] for need in found.needs_final}
+            features.reader = found.name
             with one_thread():  # two would mostly wait for each other: processes share checkpoints instead
                 returned = found.compute(features, **step.parameters)
             dataset = dataset_of(found, returned, step.attrs, work.epoch)

@@ -14,7 +14,7 @@ from analyzers.fourier import GridSpectrum, Spectrum, grid_transform, transform
 from analyzers.logit_variance import variances
 from analyzers.task import ModularTask, modular_task
 from analyzers.threads import one_thread
-from data.errors import BadParameter, MissingArtifact
+from data.errors import BadParameter, WorkbenchError
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +64,7 @@ class Features:
     needs    artifacts of the same epoch: needs[analyzer][output] is an array
     finals   the same of the run's last checkpoint
     optimizer  that trained the model, at this epoch; None if that is not known
+    reader   the instrument that is computed with them just now
     seconds  time spent per feature so far; its names tell which features were computed
     """
 
@@ -79,21 +80,31 @@ class Features:
         self.needs: dict[str, Mapping[str, Array]] = dict(needs or {})
         self.optimizer = optimizer
         self.finals: dict[str, Mapping[str, Array]] = {}
+        self.reader = ""
         self.seconds: dict[str, float] = {}
 
     def need(self, analyzer: str, output: str) -> Array:
-        """One array of another instrument at this epoch. Raises `MissingArtifact` if it was not provided."""
-        try:
-            return np.asarray(self.needs[analyzer][output])
-        except KeyError:
-            raise MissingArtifact("this checkpoint", analyzer) from None
+        """One array of another instrument at this epoch. WorkbenchError if it was not declared in `needs`."""
+        return self._provided(self.needs, "needs", analyzer, output)
 
     def final(self, analyzer: str, output: str) -> Array:
-        """One array of another instrument at the run's last checkpoint. Raises `MissingArtifact`."""
-        try:
-            return np.asarray(self.finals[analyzer][output])
-        except KeyError:
-            raise MissingArtifact("the last checkpoint", analyzer) from None
+        """The same at the run's last checkpoint. WorkbenchError if it was not declared in `needs_final`."""
+        return self._provided(self.finals, "needs_final", analyzer, output)
+
+    def _provided(
+        self, provided: Mapping[str, Mapping[str, Array]], declared: str, analyzer: str, output: str
+    ) -> Array:
+        reader = self.reader or "The instrument"
+        if analyzer not in provided:
+            raise WorkbenchError(
+                f"{reader} asks for {analyzer} without declaring it. Add {analyzer!r} to its `{declared}`."
+            )
+        if output not in provided[analyzer]:
+            raise WorkbenchError(
+                f"{reader} asks for the output {output!r} of {analyzer}, which has:"
+                f" {', '.join(provided[analyzer])}."
+            )
+        return np.asarray(provided[analyzer][output])
 
     # --- the task, without the model ---------------------------------------------------------------------
 

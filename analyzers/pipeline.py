@@ -84,6 +84,7 @@ class Report:
     failures   what could not be computed, and why
     cancelled  the person stopped it
     seconds    time per analyzer, without the shared features; features: time per shared feature
+    note       why there was less to do than one may think; "" mostly
     """
 
     computed: dict[str, int] = field(default_factory=dict)
@@ -93,13 +94,15 @@ class Report:
     elapsed: float = 0.0
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     features: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    note: str = ""
 
     def __str__(self) -> str:
         made, kept = sum(self.computed.values()), sum(self.skipped.values())
         text = f"{made} results computed in {self.elapsed:.1f} s, {kept} were there already"
         if self.failures:
             text += f", {len(self.failures)} could not be computed"
-        return f"{text}; stopped on request" if self.cancelled else text
+        text += "; stopped on request" if self.cancelled else ""
+        return f"{text}. {self.note}" if self.note else text
 
 
 def analyze(
@@ -112,6 +115,7 @@ def analyze(
     registry: Registry | None = None,
     workers: int = 1,
     executor: Executor | None = None,
+    first: Iterable[int] = (),
 ) -> Report:
     """Compute and store what is missing; see `plan` for the arguments.
 
@@ -119,13 +123,15 @@ def analyze(
     should_stop  asked before every checkpoint; a true answer ends the run, keeping what is finished
     workers      processes that work on checkpoints, each on one thread; 1: this one
     executor     where to work on them instead (its workers must see the same workspace); the caller closes it
+    first        epochs that somebody waits for: they are done before the others, and stored at once. Next
+                 comes the last checkpoint, which is looked at most, then the others in their order.
     Raises `WorkspaceError` when results cannot be written, `WorkbenchError` when a worker is lost,
     `BadParameter` for a registry of one's own with workers, which have the instruments that ship.
     """
     if (workers > 1 or executor is not None) and registry not in (None, default_registry()):
         raise BadParameter("Workers know the instruments that ship only: give no registry, or no workers.")
     analysis = _Analysis(variant, analyzers, probe, on_progress, should_stop, parameters, registry)
-    return analysis.run(workers, executor)
+    return analysis.run(workers, executor, tuple(first))
 
 
 class _Analysis:
@@ -155,12 +161,13 @@ class _Analysis:
         self._planned = lambda: stages(variant, names, probe, parameters, self._registry, self._hashes)
         self._set_stages(self._planned())
 
-    def run(self, workers: int, executor: Executor | None) -> Report:
+    def run(self, workers: int, executor: Executor | None, first: tuple[int, ...]) -> Report:
         report = self._report
+        report.note = _left_alone(self._variant)
         try:
             self._drop_unusable()
             self._last_checkpoint()
-            self._checkpoints(workers, executor)
+            self._checkpoints(workers, executor, first)
             self._trajectories()
         except Cancelled:
             report.cancelled = True
@@ -213,7 +220,7 @@ class _Analysis:
             if found is not None:
                 self._finals[name] = outputs_of(found)
 
-    def _checkpoints(self, workers: int, executor: Executor | None) -> None:
+    def _checkpoints(self, workers: int, executor: Executor | None, first: tuple[int, ...]) -> None:
         every = [stage for stage in self._stages if stage.analyzer.scope == "checkpoint"]
         for stage in every:
             if stage.blocked and stage.missing:
@@ -223,12 +230,16 @@ class _Analysis:
                 for epoch in stage.missing:
                     self._step(stage.analyzer.name, epoch)
         todo = [stage for stage in every if not stage.blocked]
-        epochs = sorted({epoch for stage in todo for epoch in stage.missing})
+        ahead = (*first, *self._variant.epochs[-1:])
+        missing = {epoch for stage in todo for epoch in stage.missing}
+        epochs = [*dict.fromkeys(at for at in ahead if at in missing), *sorted(missing - {*ahead})]
         due = {epoch: [stage for stage in todo if epoch in stage.missing] for epoch in epochs}
         if executor is None and (workers <= 1 or len(epochs) < 2):
             for epoch, at in due.items():
                 self._check_stop()
                 self._absorb(self._compute(epoch, at), at)
+                if epoch in ahead:
+                    self._commit()
         else:
             with _open(executor, min(workers, len(epochs))) as (pool, most):
                 self._distribute(pool, most, due)
@@ -399,6 +410,17 @@ class _Analysis:
             self._variant, stage.analyzer, stage.key, self._probe, stage.parameters
         ):
             self._variant.artifacts.drop(self._probe, stage.analyzer.name, key)
+
+
+def _left_alone(variant: Variant) -> str:
+    """What cannot be analysed of this variant and why; "" if everything can."""
+    removed = staleness.gone(variant)
+    if removed:
+        return (
+            f"{len(removed)} checkpoints were removed after they had been measured:"
+            f" {len(variant.artifacts.listing())} results are kept as they are"
+        )
+    return "" if variant.epochs else "There are no checkpoints: only the history can be analysed"
 
 
 @contextmanager

@@ -78,7 +78,8 @@ def plan(
 
     analyzers    names; what they need is added. None: all that are standard, stored, and apply to the family
     parameters   analyzer -> its parameters, where they are not the defaults
-    Raises `BadParameter` for an unknown analyzer, one that is never stored, or one that does not apply.
+    Raises `BadParameter` for an unknown analyzer, one that is never stored, one that does not apply, or one
+    of the whole run where checkpoints were removed on purpose: what was found before stands.
 
     An instrument that applies results of the last checkpoint to every epoch has all epochs to do while those
     results are missing; if they turn out as before, what is stored of it stays.
@@ -131,6 +132,13 @@ def stages(
             raise BadParameter(
                 f"{name} does not apply to the family {variant.family!r}: it needs {', '.join(lacking)}."
             )
+    removed = staleness.gone(variant)
+    for name in names or ():
+        if removed and not _lasts(registry.get(name)):
+            raise BadParameter(
+                f"{name} looks at the whole run, and {len(removed)} checkpoints of {variant.name} were"
+                " removed; what was found on them is kept and stays as it is."
+            )
     all_standard = names is None
     if names is None:
         names = [
@@ -140,7 +148,9 @@ def stages(
         ]
     ordered = registry.ordered(names)
     if all_standard and not variant.epochs:  # histories only: nothing else can be measured
-        ordered = [found for found in ordered if found.kind == "history" and not found.needs]
+        ordered = [found for found in ordered if _history_only(found)]
+    elif all_standard and removed:  # some came back: each can be measured, the whole run cannot
+        ordered = [found for found in ordered if _lasts(found)]
     for found in ordered:
         for need in (*found.needs, *found.needs_final):
             if need in given:
@@ -158,6 +168,15 @@ def stages(
             waits = not all(made[need].complete for need in found.needs)
             made[found.name] = _whole_run(variant, found, key, settled, probe, hashes, waits)
     return list(made.values())
+
+
+def _history_only(found: Analyzer) -> bool:
+    return found.kind == "history" and not found.needs
+
+
+def _lasts(found: Analyzer) -> bool:
+    """Whether it can be computed although checkpoints of the run were removed."""
+    return found.scope == "checkpoint" or _history_only(found)
 
 
 def _per_checkpoint(
@@ -191,15 +210,15 @@ def _whole_run(
     hashes: staleness.CheckpointHashes,
     waits: bool,
 ) -> Stage:
-    """waits: something that it needs is not complete, and may be when its turn comes."""
+    """waits: something that it needs is not complete, and may be when its turn comes: then it is made again,
+    though what is stored is of the run as it is (the samples ship their summaries, not what these read)."""
     dataset = staleness.stored(variant, found, key, probe)
+    stale = ""
     if dataset is None:
         stale = staleness.describe(variant, found, key, probe, parameters)
     elif dataset.attrs.get(INPUTS) != staleness.inputs_of(variant, found, hashes):
         stale = "the run has changed since"
-    else:
-        stale = "what it needs is not complete" if waits else ""
-    complete = dataset is not None and not stale
+    complete = dataset is not None and not stale and not waits
     return Stage(found, key, parameters, {}, (), complete, int(complete), stale)
 
 

@@ -52,12 +52,14 @@ class AnalyzerService:
         """The stored result of the current version with these parameters.
 
         Scope "checkpoint": over `epoch`, only epochs whose checkpoint is unchanged since. Scope "trajectory":
-        as computed; if the run has changed since, the attribute `stale` says so ("" otherwise). Raises
+        as computed; if the run has changed since, the attribute `stale` says so ("" otherwise). Of a variant
+        whose checkpoints were removed on purpose, what was measured on them, if need be by an older version
+        (the attribute `version`). Raises
         `MissingArtifact` if there is nothing of that kind, `BadParameter` for an unknown analyzer or
         parameter.
         """
         found = self.registry.get(name)
-        key = self._key(found, probe, params)
+        key = self._lasting(variant, found, probe, params)
         dataset = staleness.stored(variant, found, key, probe)
         if dataset is None:
             detail = "" if not found.stored else staleness.describe(variant, found, key, probe, params)
@@ -67,7 +69,7 @@ class AnalyzerService:
             stale = "" if dataset.attrs.get(INPUTS) == inputs else "the run has changed since"
             return dataset.assign_attrs(stale=stale)
         marks = staleness.expected(variant, found, self.registry, probe, self._hashes)
-        dataset = staleness.current(dataset, marks)
+        dataset = staleness.current(dataset, marks, staleness.gone(variant))
         if not dataset.sizes["epoch"]:
             raise MissingArtifact(variant.name, name, detail="the checkpoints have changed since")
         return dataset
@@ -111,6 +113,7 @@ class AnalyzerService:
             features.needs[need.name] = self._stored_at(variant, need.name, epoch) or outputs_of(
                 dataset_of(need, need.compute(features, **need.with_defaults({})), {}, epoch)
             )
+        features.reader = name
         attrs = attributes(found, key, PROBE, parameters, variant.identity)
         dataset = dataset_of(found, found.compute(features, **parameters), attrs, epoch)
         self._cache.put(place, dataset)
@@ -119,7 +122,7 @@ class AnalyzerService:
     def token(self, variant: Variant, name: str, probe: str = PROBE, **params: Any) -> str:
         """A text that changes whenever what `read` or `on_demand` returns may; "" if nothing is stored."""
         found = self.registry.get(name)
-        key = self._key(found, probe, params)
+        key = self._lasting(variant, found, probe, params)
         checkpoints = stat_token(variant.path / "checkpoints")
         if not found.stored:
             return f"{key}.{checkpoints}"
@@ -192,6 +195,10 @@ class AnalyzerService:
     def _key(self, found: Analyzer, probe: str, params: Mapping[str, Any]) -> str:
         return self.registry.key(found.name, probe, params)
 
+    def _lasting(self, variant: Variant, found: Analyzer, probe: str, params: Mapping[str, Any]) -> str:
+        key = self._key(found, probe, params)
+        return staleness.lasting(variant, found, key, probe, found.with_defaults(params))
+
     def _stored_at(self, variant: Variant, name: str, epoch: int) -> Outputs:
         """The stored outputs of an instrument at one epoch; empty if there are none."""
         try:
@@ -208,7 +215,7 @@ class AnalyzerService:
             dataset = self.read(variant, name)
         except (BadParameter, MissingArtifact):
             return None
-        last = variant.epochs[-1]
+        last = max([*variant.epochs, *variant.removed], default=None)
         return dataset.sel(epoch=last) if last in dataset["epoch"].values else None
 
     def _accuracies(self, variant: Variant) -> dict[str, float | None]:
@@ -223,17 +230,26 @@ class AnalyzerService:
             self._last_epoch(variant, name) for name in ("neuron_frequencies", "neuron_clusters")
         )
         if neurons is None or clusters is None:
-            learned, live, assigned = None, None, None
+            learned, rule = self._learned(variant) if staleness.gone(variant) else (None, KEY_RULE)
+            live, assigned = None, None
         else:
             live = int((neurons["dominant_frequency"] > 0).sum())
             assigned = int(clusters["size"].sum())
             learned = clusters["freq"].values[by_clusters(clusters["size"].values, live)].tolist()
+            rule = KEY_RULE
         return {
             "key_frequencies": learned,
-            "key_frequencies_rule": KEY_RULE,
+            "key_frequencies_rule": rule,
             "live_neurons": live,
             "assigned_neurons": assigned,
         }
+
+    def _learned(self, variant: Variant) -> tuple[Sequence[int] | None, str]:
+        """The learned frequencies that the stored summary names, and by which rule."""
+        metric = (self._metrics(variant)["metrics"] or {}).get("learned frequencies")
+        if metric is None:
+            return None, KEY_RULE
+        return [int(k) for k in metric["text"].split(", ") if k.isdecimal()], metric["definition"]
 
     def _metrics(self, variant: Variant) -> dict[str, Any]:
         try:
@@ -256,22 +272,23 @@ class _Cache:
     """The datasets used last, up to about `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._lock = limit, Lock()
-        self._entries: OrderedDict[tuple[str, ...], xr.Dataset] = OrderedDict()
+        self._limit, self._lock, self._bytes = limit, Lock(), 0
+        self._entries: OrderedDict[tuple[str, ...], tuple[xr.Dataset, int]] = OrderedDict()
 
     def get(self, place: tuple[str, ...]) -> xr.Dataset | None:
         with self._lock:
-            if place in self._entries:
-                self._entries.move_to_end(place)
-            return self._entries.get(place)
+            if place not in self._entries:
+                return None
+            self._entries.move_to_end(place)
+            return self._entries[place][0]
 
     def put(self, place: tuple[str, ...], dataset: xr.Dataset) -> None:
+        size = dataset.nbytes
         with self._lock:
-            self._entries[place] = dataset
-            while (
-                len(self._entries) > 1 and sum(kept.nbytes for kept in self._entries.values()) > self._limit
-            ):
-                self._entries.popitem(last=False)
+            self._bytes += size - self._entries.pop(place, (None, 0))[1]
+            self._entries[place] = dataset, size
+            while len(self._entries) > 1 and self._bytes > self._limit:
+                self._bytes -= self._entries.popitem(last=False)[1][1]
 
 
 def _described(found: Analyzer) -> dict[str, Any]:

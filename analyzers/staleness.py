@@ -55,10 +55,44 @@ def stored(variant: Variant, analyzer: Analyzer, key: str, probe: str) -> xr.Dat
     return dataset
 
 
-def current(dataset: xr.Dataset, hashes: Mapping[int, str]) -> xr.Dataset:
-    """The epochs of a stored dataset whose checkpoint has not changed since."""
+def gone(variant: Variant) -> dict[int, str]:
+    """Hash by epoch of the checkpoints that were removed on purpose (`Variant.removed`) and are not back."""
+    removed = variant.removed
+    return (
+        {epoch: known for epoch, known in removed.items() if epoch not in variant.epochs} if removed else {}
+    )
+
+
+def lasting(variant: Variant, analyzer: Analyzer, key: str, probe: str, parameters: Mapping[str, Any]) -> str:
+    """The key of the result that counts: `key`, or where that is missing and cannot be made any more, since
+    checkpoints are `gone`, the newest one of another version."""
+    if variant.artifacts.token(probe, analyzer.name, key) or not gone(variant):
+        return key
+    others = [
+        other
+        for other in superseded(variant, analyzer, key, probe, parameters)
+        if stored(variant, analyzer, other, probe) is not None
+    ]
+    return max(
+        others,
+        key=lambda other: variant.artifacts.path(probe, analyzer.name, other).stat().st_mtime_ns,
+        default=key,
+    )
+
+
+def current(
+    dataset: xr.Dataset, marks: Mapping[int, str], removed: Mapping[int, str] | None = None
+) -> xr.Dataset:
+    """The epochs of a stored dataset whose checkpoint has not changed since.
+
+    removed: hash by epoch of checkpoints that are `gone`; what was measured on these stands as it is.
+    """
+    removed = removed or {}
     pairs = zip(dataset["epoch"].values.tolist(), dataset[HASH].values.tolist(), strict=True)
-    valid = np.array([hashes.get(epoch) == checkpoint for epoch, checkpoint in pairs], dtype=bool)
+    valid = np.array(
+        [marks.get(epoch) == mark or removed.get(epoch) == mark.split(".")[0] for epoch, mark in pairs],
+        dtype=bool,
+    )
     return dataset if valid.all() else dataset.isel(epoch=valid)
 
 
@@ -117,7 +151,9 @@ def at_last_epoch(
 
 
 def inputs_of(variant: Variant, analyzer: Analyzer, hashes: Callable[[Variant], Mapping[int, str]]) -> str:
-    """Fingerprint of what a trajectory-scope instrument reads: the history, or all checkpoints, or both."""
+    """Fingerprint of what a trajectory-scope instrument reads: the history, or all checkpoints, or both.
+
+    Where checkpoints are `gone`, the removed ones count, whatever was added since."""
     digest = hashlib.sha256()
     if analyzer.kind == "history":
         history = variant.history
@@ -125,7 +161,8 @@ def inputs_of(variant: Variant, analyzer: Analyzer, hashes: Callable[[Variant], 
             digest.update(name.encode())
             digest.update(np.ascontiguousarray(history[name].values).tobytes())
     if analyzer.kind != "history" or analyzer.needs:
-        digest.update(repr(sorted(hashes(variant).items())).encode())
+        known = variant.removed if gone(variant) else hashes(variant)
+        digest.update(repr(sorted(known.items())).encode())
     return digest.hexdigest()[:16]
 
 

@@ -4,6 +4,7 @@
   const CONFIG = { displaylogo: false, showSendToCloud: false, doubleClickDelay: 300 };
   const BARS = {
     explore: { displayModeBar: false },
+    compare: { displayModeBar: false },
     detail: { displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] },
   };
   const LABELS = { analyze: "Analyze", retry: "Try again" };
@@ -61,9 +62,8 @@
       slot(panel).replaceChildren(gd);
       plots.set(panel, gd);
     }
-    // plotly writes into what it is given, and answers are drawn again
-    const { data, layout } = structuredClone(figure);
-    await window.Plotly.react(gd, data, layout, Object.assign({}, CONFIG, BARS[panel.place]));
+    const { data, layout } = tdw.arrays.copy(figure); // plotly writes into what it is given, and answers are drawn again
+    await tdw.cells.react(gd, data, layout, Object.assign({}, CONFIG, BARS[panel.place]));
     if (plot(panel) !== gd) return;
     if (isNew) {
       gd.on("plotly_afterplot", () => tdw.cursors.place(panel));

@@ -15,4 +15,8 @@
   const path = "/_info" + (variant === null ? "" : "?variant=" + encodeURIComponent(variant));
   window.tdwEarly = { path, answer: fetch(path).then((response) => response.json()) };
   window.tdwEarly.answer.catch(() => {}); // whoever takes it up says so
+  if (window.location.pathname === "/compare") {
+    window.tdwTable = fetch("/_compare/table").then((response) => (response.ok ? response.json() : Promise.reject(new Error("HTTP " + response.status))));
+    window.tdwTable.catch(() => {});
+  }
 })();

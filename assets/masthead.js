@@ -5,6 +5,8 @@
     turned: "grokked", unfinished: "turning at the end", "at once": "learned at once", never: "never grokked",
     unknown: "too few evaluations", "no history": "no loss history",
   };
+  const CARDS = 12;
+  const LONG = 14; // letters that a card shows in its large type
   const sentence = (text) => (text ? text[0].toUpperCase() + text.slice(1).replace(/\.+$/, "") + "." : "");
 
   const isGood = (label) => /^grokked( late)?$/.test(label);
@@ -15,12 +17,13 @@
     const badge = tdw.el("span", { class: "badge" + (isGood(label) ? " is-good" : "") }, label);
     const { epochs } = info;
     const saved = epochs.length ? `${epochs.length} checkpoints from epoch ${tdw.format(epochs[0])} to ${tdw.format(epochs[epochs.length - 1])}.`
-      : "Only the history of this run was kept; views that need checkpoints say so.";
+      : info.measured ? `${info.measured} checkpoints were measured, then removed; what was found on them is kept.`
+        : "Only the history of this run was kept; views that need checkpoints say so.";
     return [
       tdw.el("div", { class: "masthead-title" }, tdw.el("h1", {}, info.variant), badge, about && about.rules.length ? why(about) : null),
       tdw.el("p", { class: "masthead-line" }, saved + " " + sentence(info.reason)),
       offer(info, about),
-      tdw.el("dl", { class: "run-cards" + (about ? "" : " is-waiting") }, ...(about ? about.cards.map(card) : [])),
+      about ? tdw.el("dl", { class: "run-cards" }, ...about.cards.map(card)) : waiting(),
     ].filter(Boolean);
   }
 
@@ -30,7 +33,7 @@
     const stale = about.stale.length > 0;
     const text = stale ? `${about.stale.length} results are out of date.` : about.missing.length === about.analyzers ? "This run is not analysed yet; its losses are below." : `${about.missing.length} of ${about.analyzers} results are not computed yet.`;
     return tdw.el("div", { class: "offer" },
-      tdw.el("p", {}, tdw.el("span", { class: "dot is-missing" }), text), tdw.el("button", { type: "button", class: "button is-primary", "data-action": "analyze" }, stale ? "Compute again" : "Analyze this run"),
+      tdw.el("p", { class: "offer-text" }, tdw.el("span", { class: "dot is-missing" }), text), tdw.el("button", { type: "button", class: "button is-primary", "data-action": "analyze" }, stale ? "Compute again" : "Analyze this run"),
       tdw.el("div", { class: "offer-progress", hidden: true }, tdw.el("progress", { "aria-label": "Progress of the analysis of this run" }), tdw.el("span", {})));
   }
   function showProgress() {
@@ -38,11 +41,11 @@
     const now = tdw.jobs.progress();
     document.documentElement.classList.toggle("is-analysing", now !== null);
     if (!home) return;
-    home.querySelector("button").hidden = now !== null;
+    for (const one of home.querySelectorAll("button, .offer-text")) one.hidden = now !== null;
     home.querySelector(".offer-progress").hidden = now === null;
     if (now === null) return;
     Object.assign(home.querySelector("progress"), { max: now.max, value: now.value });
-    home.querySelector(".offer-progress span").textContent = now.text;
+    home.querySelector(".offer-progress span").textContent = "Analysing, views fill as results arrive. " + now.text;
   }
 
   /* The rules of the classification, those that decided first. */
@@ -55,8 +58,11 @@
         tdw.el("thead", {}, tdw.el("tr", {}, ...["rule", "answer", "value", "what is compared"].map((name) => tdw.el("th", { scope: "col" }, name)))),
         tdw.el("tbody", {}, ...rules.map(row)))));
   }
+  /* Until the numbers are there, their places: nothing moves when they come. */
+  const waiting = () => tdw.el("div", { class: "run-cards is-waiting", role: "status", "aria-label": "The numbers of this run are on their way" },
+    ...Array.from({ length: CARDS }, () => tdw.el("div", { class: "run-card" }, tdw.el("i", {}), tdw.el("i", {}), tdw.el("i", {}))));
   function card({ label, value, note, meaning }) {
-    return tdw.el("div", { class: "run-card", title: meaning }, tdw.el("dt", {}, label), tdw.el("dd", {}, tdw.el("b", {}, value), note ? tdw.el("span", {}, note) : null));
+    return tdw.el("div", { class: "run-card", title: meaning }, tdw.el("dt", {}, label), tdw.el("dd", {}, tdw.el("b", { class: value.length > LONG ? "is-long" : null }, value), note ? tdw.el("span", {}, note) : null));
   }
 
   function show() {

@@ -21,6 +21,8 @@
   }
 
   function enlarge(panel) {
+    const own = tdw.panels.kinds.get(panel.kind);
+    if (own && own.enlarge) return own.enlarge(panel);
     return tdw.el("a", {
       href: "/view/" + panel.view, class: "icon-button", title: "Open large, with its formula and source",
       "aria-label": "Open " + panel.el.dataset.title + " large", "data-open": panel.view,

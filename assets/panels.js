@@ -4,12 +4,8 @@
  * Panels just outside the screen are prepared when the ones on it are done; figures far away are given up. */
 (function (tdw) {
   "use strict";
-  const PATIENCE = 45000;
-  const REMEMBERED = 64e6; // characters of answers
   const STEP = 40;
   const REST = 300;
-  const remembered = new Map();
-  let size = 0;
   const panels = new Map();
 
   const words = (text) => text.split(" ").filter(Boolean);
@@ -26,6 +22,7 @@
       el, view: data.view, place: data.place, kind: data.kind || "view", visible: false, near: false, reachable: true,
       depends: words(data.depends),
       needs: words(data.needs),
+      required: words(data.required),
       marks: words(data.marks),
       checkpoints: data.checkpoints === "needed",
       defaults: JSON.parse(data.parameters),
@@ -84,7 +81,7 @@
   function prepare() {
     clearTimeout(preparing);
     preparing = setTimeout(() => {
-      if (!settled()) return prepare();
+      if (!settled() || tdw.pace.running()) return prepare();
       for (const panel of panels.values()) {
         if (panel.near && !panel.visible) ask(panel);
         if (!panel.reachable) release(panel);
@@ -129,7 +126,7 @@
 
   function ask(panel) {
     if (!(panel.visible || panel.near) || panel.asked !== null || !answerable(panel)) return;
-    if (panel.checkpoints && !tdw.selection.info().epochs.length) {
+    if (panel.checkpoints && !tdw.selection.info().epochs.length && !kept(panel)) {
       absent(panel);
       return;
     }
@@ -138,13 +135,19 @@
     if (key === panel.answered) return;
     panel.asked = key;
     panel.el.classList.remove("is-unanswered");
-    if (remembered.has(key)) {
-      receive(panel, key, remembered.get(key));
+    if (tdw.answers.has(key)) {
+      receive(panel, key, tdw.answers.get(key));
       return;
     }
     panel.questions += 1;
     panel.el.classList.add("is-loading");
-    fetchAnswer(kindOf(panel).route, key).then((answer) => receive(panel, key, answer), () => giveUp(panel, key));
+    tdw.answers.ask(kindOf(panel).route, key).then((answer) => receive(panel, key, answer), () => giveUp(panel, key));
+  }
+
+  /* Whether a view of the whole run can be drawn although its checkpoints were removed: all it reads was kept. */
+  function kept(panel) {
+    const { tokens } = tdw.selection.info();
+    return panel.depends.every((field) => field === "variant") && panel.required.length > 0 && panel.required.every((analyzer) => tokens[analyzer]);
   }
 
   /* A run of which only the history was kept: nothing to compute this from, and nothing to ask. */
@@ -157,16 +160,7 @@
     panel.el.dataset.drawn = key;
     tdw.drawing.show(panel, absence());
   }
-  const absence = () => ({ state: "absent", title: "", text: `Needs checkpoints; of ${tdw.selection.get().variant} only the history was kept.` });
-
-  async function fetchAnswer(route, key) {
-    const response = await fetch(route, {
-      method: "POST", body: key, headers: { "Content-Type": "application/json" }, signal: AbortSignal.timeout(PATIENCE),
-    });
-    if (!response.ok) throw new Error("HTTP " + response.status);
-    const text = await response.text();
-    return { length: text.length, answer: JSON.parse(text) };
-  }
+  const absence = () => ({ state: "absent", title: "", text: `Needs checkpoints; of ${tdw.selection.get().variant} only the history${tdw.selection.info().measured ? " and small results were" : " was"} kept.` });
 
   function giveUp(panel, key) {
     if (panel.asked !== key) return;
@@ -179,7 +173,7 @@
   async function receive(panel, key, received) {
     if (panel.asked !== key || !panel.el.isConnected) return;
     const { answer } = received;
-    if (answer.state === "figure") remember(key, received);
+    if (answer.state === "figure") tdw.answers.remember(key, received);
     if (!panel.visible && !panel.near) {
       panel.asked = null; // scrolled past; it is remembered for when it comes back
       panel.el.classList.remove("is-loading");
@@ -192,7 +186,7 @@
     if (panel.asked !== asked || !panel.el.isConnected) return;
     let [key, answer] = [asked, received];
     const newest = answerable(panel) ? JSON.stringify(wanted(panel)) : key;
-    if (newest !== key && remembered.has(newest)) [key, answer] = [newest, remembered.get(newest).answer];
+    if (newest !== key && tdw.answers.has(newest)) [key, answer] = [newest, tdw.answers.get(newest).answer];
     panel.asked = key;
     panel.el.dataset.state = answer.state;
     try {
@@ -207,21 +201,8 @@
     panel.answered = key;
     panel.el.dataset.drawn = key;
     panel.el.classList.remove("is-loading");
-    if (!running) ask(panel);
-  }
-
-  /* The answers used last; their key holds everything that they depend on, the results' versions too. */
-  function remember(key, received) {
-    const old = remembered.get(key);
-    if (old) size -= old.length;
-    remembered.delete(key);
-    remembered.set(key, received);
-    size += received.length;
-    for (const [oldest, { length }] of remembered) {
-      if (size <= REMEMBERED) break;
-      remembered.delete(oldest);
-      size -= length;
-    }
+    tdw.emit("answered", panel, answer);
+    if (!tdw.pace.running()) ask(panel);
   }
 
   function retry(el) {
@@ -251,32 +232,11 @@
     prepare();
   }
 
-  /* While the epoch runs (playing, a key held down) faster than figures can be asked for, they are drawn a few times
-   * a second from what is remembered, without a question; when it rests, all are brought up to date. */
-  const RUNNING = 130;
-  const GLIMPSE = 250;
-  let last = 0;
-  let running = false;
-  let glimpsed = 0;
-  let rest = 0;
-  function changed(state, fields, how) {
-    const now = performance.now();
-    const busy = running || [...panels.values()].some((panel) => panel.visible && panel.asked !== null);
-    running = how === "replace" && fields.size === 1 && fields.has("epoch") && now - last < RUNNING && busy;
-    last = now;
-    clearTimeout(rest);
-    if (!running) {
-      askAll();
-      return;
-    }
-    rest = setTimeout(() => {
-      running = false;
-      askAll();
-    }, RUNNING);
-    if (now - glimpsed < GLIMPSE) return;
-    glimpsed = now;
-    for (const panel of panels.values()) if (panel.visible && answerable(panel) && remembered.has(JSON.stringify(wanted(panel)))) ask(panel);
+  /* Those on screen, as far as that takes no question. */
+  function glimpse() {
+    for (const panel of panels.values()) if (panel.visible && answerable(panel) && tdw.answers.has(JSON.stringify(wanted(panel)))) ask(panel);
   }
+  const busy = () => [...panels.values()].some((panel) => panel.visible && panel.asked !== null);
 
   function resized(panel) {
     const before = String(panel.size);
@@ -301,7 +261,6 @@
     scan();
     new MutationObserver(scan).observe(document.getElementById("detail-content"), { childList: true });
   });
-  tdw.on("selection", changed);
   tdw.on("info", (info) => {
     if (info.error || !info.epochs.length) return;
     for (const panel of panels.values()) {
@@ -317,7 +276,7 @@
   });
 
   tdw.panels = {
-    retry, askAll, kinds, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
+    retry, askAll, glimpse, busy, scan, kinds, resized, release, parametersOf, all: () => [...panels.values()], of: (el) => panels.get(el),
     absence, drawn: settled, settled: () => tdw.jobs.ready() && tdw.selection.settled() && settled(),
   };
 })((window.tdw = window.tdw || {}));

@@ -6,7 +6,7 @@
   let bookmarks = null;
 
   async function beat() {
-    if (document.hidden || !tdw.selection.known()) return;
+    if (document.hidden || !tdw.selection.known() || tdw.pace.running()) return;
     const { variant } = tdw.selection.get();
     try {
       const answer = await tdw.fetch("/_pulse?variant=" + encodeURIComponent(variant));

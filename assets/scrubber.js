@@ -1,12 +1,13 @@
 /* The epoch scrubber: a slider over the saved checkpoints, a typed epoch, steps, play, and the run's events to snap to. */
 (function (tdw) {
   "use strict";
-  const SPEEDS = { "½×": 600, "1×": 280, "2×": 120, "4×": 60 };
+  const SPEEDS = { "½×": 600, "1×": 280, "2×": 120, "4×": 60, "8×": 30 };
   const SCALES = { even: "even steps", log: "log epoch", linear: "linear epoch" };
   const FINE = 10000; // positions of the slider
   const SNAP = 7; // pixels around an event
   let parts = null;
   let playing = null;
+  let due = 0;
 
   const epochs = () => (tdw.selection.known() ? tdw.selection.info().epochs : []);
   const go = (epoch, how) => epoch !== undefined && tdw.selection.set({ epoch }, how);
@@ -165,17 +166,26 @@
     const all = epochs();
     if (all.indexOf(tdw.selection.get().epoch) >= all.length - 1) return stop();
     tdw.selection.step("epoch", 1);
-    playing = setTimeout(beat, SPEEDS[parts.speed.value]);
+    next();
+  }
+  /* The next step, an interval after the one before was due; what drawing took is not added. */
+  function next() {
+    due = Math.max(due + SPEEDS[parts.speed.value], performance.now());
+    playing = setTimeout(beat, due - performance.now());
   }
   function toggle() {
     if (playing !== null) return stop();
     const all = epochs();
     if (!all.length) return;
-    if (tdw.selection.get().epoch === all[all.length - 1]) go(all[0], "replace");
     parts.play.textContent = "Pause";
     parts.play.setAttribute("aria-label", "Pause");
-    playing = setTimeout(beat, SPEEDS[parts.speed.value]);
+    due = performance.now();
+    next();
+    if (tdw.selection.get().epoch === all[all.length - 1]) go(all[0], "replace");
   }
+
+  /* Whether it is played so fast that the next step comes within so many milliseconds. */
+  const playsWithin = (time) => playing !== null && SPEEDS[parts.speed.value] < time;
 
   function toEvent(direction) {
     if (!tdw.selection.known()) return;
@@ -196,5 +206,5 @@
   tdw.on("selection", (state, changed) => {
     if (changed.has("epoch") || changed.has("variant")) show();
   });
-  tdw.scrubber = { toggle, toEvent };
+  tdw.scrubber = { toggle, toEvent, playsWithin };
 })((window.tdw = window.tdw || {}));

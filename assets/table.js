@@ -10,19 +10,22 @@
   function build(panel, trace) {
     const columns = entries(trace.cells.values);
     const names = entries(trace.header.values).map((name) => (Array.isArray(name) ? name.join(" ") : name));
+    const { align } = trace.cells;
+    const kind = (i) => ((Array.isArray(align) ? align[i] : align) === "left" ? "is-words" : null);
     const body = tdw.el("tbody", {});
     for (let row = 0; row < (columns[0] || []).length; row++) {
       const point = pointOf(trace, row);
       const line = tdw.el("tr", { "data-row": row });
       columns.forEach((column, i) => {
         const text = plain(column[row]);
-        if (i || !tdw.payload.read(trace, point).length) line.append(tdw.el(i ? "td" : "th", i ? {} : { scope: "row" }, text));
-        else line.append(tdw.el("th", { scope: "row" }, tdw.el("button", { type: "button", class: "table-mark" }, text)));
+        const cell = tdw.el(i ? "td" : "th", { scope: i ? null : "row", class: kind(i) });
+        cell.append(i || !tdw.payload.read(trace, point).length ? text : tdw.el("button", { type: "button", class: "table-mark" }, text));
+        line.append(cell);
       });
       line.addEventListener("click", (event) => tdw.chips.clicked(panel, tdw.payload.read(trace, point), event.shiftKey, tdw.payload.meanings(trace)));
       body.append(line);
     }
-    const table = tdw.el("table", {}, tdw.el("thead", {}, tdw.el("tr", {}, ...names.map((name) => tdw.el("th", { scope: "col" }, plain(name))))), body);
+    const table = tdw.el("table", {}, tdw.el("thead", {}, tdw.el("tr", {}, ...names.map((name, i) => tdw.el("th", { scope: "col", class: kind(i) }, plain(name))))), body);
     const holder = tdw.el("div", { class: "panel-table", tabindex: 0, role: "group", "aria-label": panel.el.dataset.title }, table);
     holder.tdwTrace = trace;
     mark(holder);

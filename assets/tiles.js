@@ -281,7 +281,9 @@
     context.textBaseline = "top";
     const step = Math.max(1, Math.ceil(54 / place.pitch));
     for (let column = 0; column < place.columns; column += step) {
-      context.fillText(tdw.format(set.columns.epoch[column]), place.left + (column + 0.5) * place.pitch, place.rows * place.pitch + 3);
+      const text = tdw.format(set.columns.epoch[column]);
+      const most = host.room[0] - context.measureText(text).width / 2; // the last one would be cut
+      context.fillText(text, Math.min(place.left + (column + 0.5) * place.pitch, most), place.rows * place.pitch + 3);
     }
   }
 
@@ -448,7 +450,7 @@
   function watch(el) {
     const words = (text) => text.split(" ").filter(Boolean);
     const host = {
-      el, view: el.dataset.view, place: null, visible: false, onScreen: false, fetching: 0, set: null, items: null, wanted: null, shown: null,
+      el, view: el.dataset.view, kind: "view", place: null, visible: false, onScreen: false, fetching: 0, set: null, items: null, wanted: null, shown: null,
       fields: words(el.dataset.asks), needs: words(el.dataset.needs), marks: words(el.dataset.marks),
       defaults: JSON.parse(el.dataset.parameters), buffer: document.createElement("canvas"), note: { textContent: "" },
     };
@@ -456,7 +458,7 @@
     sight.observe(el);
     screen.observe(el);
     resized.observe(el.querySelector(".panel-slot"));
-    tdw.emit("panel", { el, view: host.view, place: el.dataset.place, defaults: host.defaults });
+    tdw.emit("panel", { el, view: host.view, kind: host.kind, place: el.dataset.place, defaults: host.defaults });
   }
 
   function scan() {

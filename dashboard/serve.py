@@ -9,12 +9,13 @@ from pathlib import Path
 
 from waitress.server import create_server
 
+from analyzers.registry import default_registry
 from dashboard.info import shown_first
 from dashboard.security import credentials, is_loopback, require_permission
 from dashboard.server import create_app
 from dashboard.work.launch import start
 from dashboard.work.orders import AnalyzeOrder
-from data import Workspace
+from data import Variant, Workspace
 from data.errors import WorkbenchError
 
 THREADS = 8
@@ -29,7 +30,8 @@ def serve(
 ) -> None:
     """Serve the dashboard until interrupted. None is the default workspace, made from the samples if absent.
 
-    Where nothing has been analysed yet, the variant that the page shows first is, in the background.
+    Where no checkpoint has been analysed yet, those of the variant that the page shows first are, in the
+    background.
 
     Raises WorkbenchError when the host would be open to others without a password or the port is taken.
     """
@@ -63,11 +65,22 @@ def serve(
 
 
 def analyse_first(workspace: Workspace) -> str | None:
-    """Begin to analyse the variant that is shown first; its name, or None if anything is analysed already."""
-    if any(workspace.path.glob("variants/*/*/artifacts/*/*")):
+    """Begin to analyse the variant that is shown first; its name, or None if any is analysed already.
+
+    What the samples ship, summaries and results of runs without checkpoints, is not taken for an analysis.
+    """
+    variants = workspace.variants()
+    shown = shown_first(variants)
+    if shown is None or any(variant.epochs and _measured(variant) for variant in variants):
         return None
-    shown = shown_first(workspace.variants())
-    if shown is None or not shown.epochs:
+    if not shown.epochs:
         return None
     start(workspace, AnalyzeOrder(variants=[shown.name]))
     return shown.name
+
+
+def _measured(variant: Variant) -> bool:
+    """Whether there is a result of any of its checkpoints."""
+    known = default_registry()
+    stored = {path.name.rpartition("-")[0] for path in variant.path.glob("artifacts/*/*")}
+    return any(one.scope == "checkpoint" and one.name in stored for one in known)

@@ -12,16 +12,14 @@ from renderers.catalog import catalog
 
 FIGURES = [view.name for view in catalog() if not view.component]
 
-WALK = Path(__file__).with_name("walk.js").read_text()
+WALK, WALK_TILES = (Path(__file__).with_name(name).read_text() for name in ("walk.js", "walk_tiles.js"))
 
 
 def test_every_mark_of_every_view_does_what_its_label_says(page: Page) -> None:
     page.open("/?epoch=10000&neuron=3&frequency=4&head=1&pair=4,9")
     clicked: set[str] = set()
     for view in catalog():
-        if view.component:
-            continue
-        found = page.later(WALK, view.name)
+        found = page.later(WALK_TILES if view.component else WALK, view.name)
         assert found.get("error") is None, (view.name, found)
         if not all(default_registry().get(name).standard for name in view.needs):
             assert found["state"] == "missing", (view.name, found)
@@ -36,6 +34,8 @@ def test_every_mark_of_every_view_does_what_its_label_says(page: Page) -> None:
             assert click["chips"] == click["carried"], (view.name, click)
             clicked.add(click["field"])
         assert found["clicks"] or not view.marks, view.name
+        assert not view.component or len(found["clicks"]) == min(2, len(view.marks)), (view.name, found)
+        assert found["parameters"] == list(view.parameters), (view.name, found)
     assert {"epoch", "neuron", "head", "frequency"} <= clicked
     assert page.js("return tdw.drawing.countGl()") <= 4
 

@@ -8,7 +8,8 @@ const shown = () => tdw.panels.drawn() && el.dataset.drawn && (tdw.drawing.plot(
 while (!shown() && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
 const panel = tdw.panels.of(el);
 const gd = tdw.drawing.plot(panel);
-const found = {state: el.dataset.state, hint: el.querySelector('.panel-chips').innerText, marks: panel.marks, clicks: []};
+const parameters = [...el.querySelectorAll('select.parameter')].map((one) => one.dataset.name);
+const found = {state: el.dataset.state, hint: el.querySelector('.panel-chips').innerText, marks: panel.marks, parameters, clicks: []};
 if (!gd) return found;
 const announced = tdw.chips.announced(panel);
 for (const [i, trace] of gd._fullData.entries()) {
