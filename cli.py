@@ -51,10 +51,10 @@ StateEveryOption = Annotated[
 ]
 LrScheduleOption = Annotated[
     str | None,
-    typer.Option(help="How the learning rate changes, e.g. cosine:until=25000,floor=1e-5 or constant."),
+    typer.Option(help="How the learning rate changes, e.g. cosine:until=25000,floor=1e-5, or a saved name."),
 ]
 WdScheduleOption = Annotated[
-    str | None, typer.Option(help="How the weight decay changes, e.g. piecewise:5000=0.1.")
+    str | None, typer.Option(help="How the weight decay changes, e.g. piecewise:5000=0.1, or a saved name.")
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Any further setting, e.g. d_model=64 (repeatable).")
@@ -118,12 +118,17 @@ def train(
     from training.families import get_family
     from training.replicates import DEFAULT_PERTURBATION
 
-    config = {"lr": lr, "weight_decay": weight_decay, "lr_schedule": lr_schedule, "wd_schedule": wd_schedule}
+    made = _workspace(workspace, create=True)
+    config = {
+        "lr": lr,
+        "weight_decay": weight_decay,
+        "lr_schedule": _schedule(made, lr_schedule),
+        "wd_schedule": _schedule(made, wd_schedule),
+    }
     config |= _settings(setting, taken=config)
     params = {"p": p, "seed": seed, "data_seed": data_seed, "frac_train": frac_train, "operation": operation}
     if perturb is not None and replicates is None:
         raise BadParameter("--perturb needs --replicates, the number of copies, e.g. --replicates 32.")
-    made = _workspace(workspace, create=True)
     if replicates is not None:
         found = get_family(family)
         root = found.record(found.make_params(params), found.make_config(config))
@@ -224,16 +229,17 @@ def fork(
 ) -> None:
     """Train another run from an epoch of a stored one, with something changed (or nothing)."""
     from training.forks import Change
+    from training.named_schedules import NamedSchedules
     from training.replay import trained_to
-    from training.schedules import Schedule
 
     opened = _workspace(workspace)
+    schedules = NamedSchedules(opened)
     end = trained_to(opened[name]) if epochs is None else epochs
     change = Change(
         lr=lr,
-        lr_schedule=None if lr_schedule is None else Schedule.parse(lr_schedule),
+        lr_schedule=None if lr_schedule is None else schedules.find(lr_schedule),
         weight_decay=weight_decay,
-        wd_schedule=None if wd_schedule is None else Schedule.parse(wd_schedule),
+        wd_schedule=None if wd_schedule is None else schedules.find(wd_schedule),
         frac_train=frac_train,
         data_seed=data_seed,
         perturb=perturb,
@@ -639,6 +645,55 @@ def jobs_log(ident: JobArgument, workspace: WorkspaceOption = None) -> None:
     print(JobFiles(_workspace(workspace).path, ident).read_log(), end="")
 
 
+schedules_app = typer.Typer(rich_markup_mode=None, help="Learning-rate and weight-decay policies by name.")
+app.add_typer(schedules_app, name="schedules")
+ScheduleArgument = Annotated[str, typer.Argument(help="The name of the schedule.")]
+
+
+@schedules_app.callback(invoke_without_command=True)
+def schedules(context: typer.Context, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """List the saved schedules; `--lr-schedule NAME` and `--wd-schedule NAME` use them."""
+    from training.named_schedules import NamedSchedules
+    from training.schedules import Schedule
+
+    if context.invoked_subcommand is not None:
+        return
+    opened = _workspace(workspace)
+    found = NamedSchedules(opened).list()
+    if as_json:
+        print(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    table = _table("name", "schedule")
+    for one in found:
+        table.add_row(one.name, str(Schedule.of_json(one.value)))
+    out.print(table)
+    out.print(f"{len(found)} schedules in {opened.path}.")
+
+
+@schedules_app.command(name="save")
+def schedules_save(
+    name: ScheduleArgument,
+    policy: Annotated[str, typer.Argument(help="E.g. warmup_cosine:warmup=100,until=25000.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Even if that name has another one.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Keep a schedule under a name."""
+    from training.named_schedules import NamedSchedules
+    from training.schedules import Schedule
+
+    saved = NamedSchedules(_workspace(workspace, create=True)).save(name, policy, replace)
+    out.print(f"Saved {name}: {Schedule.of_json(saved.value)}. Use it with --lr-schedule {name}.")
+
+
+@schedules_app.command(name="delete")
+def schedules_delete(name: ScheduleArgument, workspace: WorkspaceOption = None) -> None:
+    """Forget a schedule; variants that were trained with it keep their own copy."""
+    from training.named_schedules import NamedSchedules
+
+    NamedSchedules(_workspace(workspace)).delete(name)
+    out.print(f"Deleted the schedule {name}.")
+
+
 @app.command()
 def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
@@ -646,8 +701,12 @@ def doctor(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for damage, leftovers and drift; nothing that a person made is ever deleted."""
+    """Look for damage, leftovers and drift; nothing that a person made is ever deleted.
+
+    Results that are merely out of date are told, and are nothing wrong.
+    """
     from data import doctor as clinic
+    from data import drift
 
     opened = _workspace(workspace)
     done: list[str] = []
@@ -657,14 +716,17 @@ def doctor(
     if repair and found:
         done += clinic.repair(opened, found)
         found = clinic.examine(opened)
+    outdated = drift.outdated(opened)
     if as_json:
         rows = [{**asdict(finding), "path": finding.path and str(finding.path)} for finding in found]
-        print(json.dumps({"done": done, "findings": rows}, indent=2))
+        print(json.dumps({"done": done, "findings": rows, "outdated": outdated}, indent=2))
     else:
         for sentence in done:
             out.print(sentence)
         for finding in found:
             out.print(f"{finding.subject}: {finding.problem} Remedy: {finding.remedy}")
+        for sentence in outdated:
+            out.print(f"For information: {sentence}")
         if not found:
             out.print(f"{opened.path} is in order: {len(opened.names())} variants.")
     if found:
@@ -672,6 +734,58 @@ def doctor(
         how = f"; `tdw doctor --repair` mends {mendable} of them" if mendable and not repair else ""
         count = "One thing is" if len(found) == 1 else f"{len(found)} things are"
         raise WorkbenchError(f"{count} wrong in {opened.path}{how}.")
+
+
+@app.command(name="reduce")
+def reduce_(
+    names: Annotated[list[str] | None, typer.Argument(help="The variants; without them, --all.")] = None,
+    all_variants: Annotated[
+        bool, typer.Option("--all", help="Every finished variant that has checkpoints.")
+    ] = False,
+    count: Annotated[
+        int,
+        typer.Option("--checkpoints", help="Checkpoints to measure, chosen by where the test loss falls."),
+    ] = 25,
+    results: Annotated[
+        str | None, typer.Option(help="Results to keep, separated by commas. Default: the small ones.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Variants that are measured at the same time.")] = 1,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Measure finished runs, then keep their history, summary and small results, and no checkpoints."""
+    from analyzers.reduction import RESULTS, Reduced, reduce_variants, why_not
+
+    opened = _workspace(workspace)
+    if bool(names) == all_variants:
+        raise BadParameter("Give the names of variants, or --all.")
+    chosen = [opened[name] for name in names or ()] or opened.variants()
+    reasons = {variant.name: why_not(variant) for variant in chosen}
+    if names and any(reasons.values()):
+        raise WorkbenchError(" ".join(filter(None, reasons.values())))
+    todo = [name for name, reason in reasons.items() if not reason]
+    if (
+        todo
+        and not yes
+        and not typer.confirm(
+            f"Measure {len(todo)} variants in {opened.path} and remove their checkpoints and training states?"
+        )
+    ):
+        raise WorkbenchError("Nothing was changed.")
+
+    def tell(done: Reduced) -> None:
+        size = f"{done.before / 1e6:.1f} MB to {done.after / 1e3:.0f} kB"
+        out.print(f"{done.variant}: {len(done.measured)} checkpoints measured and removed, {size}.")
+
+    kept = tuple(name.strip() for name in results.split(",")) if results else RESULTS
+    failed = reduce_variants(opened, todo, count, kept, workers, tell) if todo else {}
+    out.print(f"{len(todo) - len(failed)} variants reduced, {len(reasons) - len(todo)} left alone.")
+    for name, cause in failed.items():
+        err.print(f"{name}: {cause}")
+    if failed:
+        raise WorkbenchError(
+            f"{len(failed)} of {len(todo)} variants could not be reduced; they are listed above."
+        )
 
 
 @app.command()
@@ -705,6 +819,13 @@ def _workspace(path: Path | None, create: bool = False) -> Workspace:
     from data.workspace import default_path
 
     return Workspace(default_path() if create and path is None else path, create=create)
+
+
+def _schedule(workspace: Workspace, given: str | None) -> str | None:
+    """The policy of a saved name, as text; a policy as it is."""
+    from training.named_schedules import NamedSchedules
+
+    return None if given is None else str(NamedSchedules(workspace).find(given))
 
 
 def _do(workspace: Workspace, order: Mapping[str, Any], quiet: bool = False) -> Any:
@@ -859,7 +980,8 @@ def _settings(given: list[str] | None, taken: Mapping[str, Any]) -> dict[str, An
         if name in found:
             raise BadParameter(f"--set gives {name} twice; give it once")
         parts = [_value(part) for part in value.split(",")]
-        found[name] = parts[0] if len(parts) == 1 else parts
+        several = len(parts) > 1 and not any(isinstance(part, str) for part in parts)
+        found[name] = parts if several else _value(value)
     return found
 
 

@@ -1,11 +1,11 @@
-"""Twenty people at once: each steps through the epochs of a run and sees its figures, for a minute, on loopback.
+"""Twenty people at once: each steps through the epochs of a run and sees its figures, for a minute.
 
     .venv/bin/python benchmarks/load.py [--users 20] [--seconds 60] [--address http://127.0.0.1:8050]
 
-Without an address it serves the shipped samples, analysed before the clock starts, with gunicorn as deploy/
-says. A person looks at a step for `--pause` seconds, then takes the next one; a step asks for the figures that
-depend on the epoch and stand on one screen, at once, as the page does. The reference of the same run is one
-person alone.
+Without an address it serves the shipped samples on loopback, analysed before the clock starts, with gunicorn
+as deploy/ says. A person looks at a step for `--pause` seconds, then takes the next one; a step asks for the
+figures that depend on the epoch and stand on one screen, at once, as the page does. The reference of the same
+run is one person alone.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def served(folder: Path) -> Iterator[str]:
 
 
 class Person:
-    """One who steps through the checkpoints of one run; `steps`: seconds until all figures of a step were there."""
+    """Somebody who steps through a run; `steps`: seconds until all figures of each were there."""
 
     def __init__(self, address: str, variant: str, views: list[str], pause: float, seed: int) -> None:
         self.address, self.variant, self.views, self.pause = address, variant, views, pause

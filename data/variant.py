@@ -221,7 +221,7 @@ class Variant:
         """sha256 (hex) by epoch of the checkpoints that were removed on purpose after they had been measured
         (see `analyzers.reduction`), as the record has it; {} for other variants."""
         noted: Mapping[str, str] = self.provenance.get("kept", {}).get("removed_checkpoints", {})
-        return {int(epoch): known for epoch, known in noted.items()}
+        return dict(sorted((int(epoch), known) for epoch, known in noted.items()))
 
     # --- optimizer states --------------------------------------------------------------------------------
 

@@ -31,6 +31,17 @@ def plant(folder: Path) -> Workspace:
     return workspace
 
 
+def add_odd_runs(workspace: Workspace) -> None:
+    """Three runs of histories only: one that never turns, one of p = 29, one of which three epochs exist."""
+    epoch = np.arange(22_001)
+    flat = {**_history(), "test_loss": 5.0 + 0.01 * np.sin(epoch / 900)}
+    begun = {name: values[:3] for name, values in _history().items()}
+    for p, seed, history in ((P, 8, flat), (29, 1, _history()), (P, 9, begun)):
+        params = modular_addition.Params(p=p, seed=seed)
+        config = modular_addition.TrainingConfig(d_model=32, n_heads=4, d_head=8, d_mlp=D_MLP)
+        workspace.create_variant(modular_addition.record(params, config)).save_history(history)
+
+
 def planted_weights(
     start: dict[str, Tensor], frequencies: tuple[int, ...], strength: float, seed: int
 ) -> dict[str, Tensor]:

@@ -110,6 +110,25 @@ def test_train_with_schedules(tdw, tmp_path):
     assert f"Trained {NAME} to" in plain.out
 
 
+def test_a_schedule_is_saved_used_by_name_and_deleted(tdw, tmp_path):
+    saved = tdw("schedules", "save", "slow", "cosine:until=30,floor=1e-5")
+    assert saved.out.strip() == "Saved slow: cosine:until=30,floor=1e-05. Use it with --lr-schedule slow."
+    done = tdw(*TRAIN, *KEPT, "--lr-schedule", "slow", "--wd-schedule", "constant")
+    assert done.code == 0, done.err
+    (variant,) = Workspace(tmp_path / "workspace").variants()
+    assert variant.config["lr_schedule"] == {"policy": "cosine", "until": 30, "floor": 1e-5}
+    forked = tdw("fork", variant.name, "--at", "10", "--wd-schedule", "slow", "--device", "cpu")
+    assert forked.code == 0, forked.err
+    assert [one["name"] for one in tdw("schedules", "--json").json] == ["slow"]
+    assert "cosine:until=30,floor=1e-05" in tdw("schedules").out
+    refused = tdw("schedules", "save", "slow", "constant")
+    assert (refused.code, "another schedule 'slow'" in refused.err) == (1, True)
+    assert tdw("schedules", "save", "slow", "constant", "--replace").code == 0
+    assert tdw("schedules", "delete", "slow").out.strip() == "Deleted the schedule slow."
+    unknown = tdw(*TRAIN, *KEPT, "--lr-schedule", "slow")
+    assert (unknown.code, "schedule 'slow' is not known" in unknown.err) == (1, True)
+
+
 def test_train_elsewhere(tdw, tmp_path):
     done = tdw(*TRAIN, "--epochs", "2", "--workspace", str(tmp_path / "other"))
     assert done.code == 0
@@ -635,6 +654,15 @@ def test_the_keyboard_cancels(tdw, stored, monkeypatch):
 def test_the_doctor_finds_and_mends(tdw, stored):
     fails(tdw("doctor"), "One thing is wrong", "--repair")
     assert "is in order: 1 variants." in tdw("doctor", "--rebuild").out
+    assert tdw("analyze", NAME, "--analyzers", "weight_norms").code == 0
+    variant = Workspace(stored)[NAME]
+    changed = {name: 2 * weight for name, weight in variant.at(10).weights.items()}
+    variant.save_checkpoint(10, changed)
+    tdw("doctor", "--rebuild")
+    told = tdw("doctor")
+    assert told.code == 0, "what is out of date is nothing wrong"
+    assert f"For information: {NAME}: One result is out of date, such as weight_norms" in told.out
+    assert len(tdw("doctor", "--json").json["outdated"]) == 1
     path = Workspace(stored)[NAME].at(20).path
     path.write_bytes(path.read_bytes()[:-10])
     done = tdw("doctor", "--json")

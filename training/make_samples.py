@@ -1,9 +1,10 @@
-"""Remake the sample variants: ``python -m training.make_samples --workspace DIR [--device cuda]``.
+"""Remake the sample variants that have checkpoints: ``python -m training.make_samples --workspace DIR``.
 
 The epoch at which a run turns differs between two float32 runs of the same seed, so which checkpoints are
 worth keeping is only known afterwards: every candidate is held in memory, and after looking at the test loss
-a few are chosen and written. A fork and a set of replicates are made as the commands make them, and what the
-samples have no room for is removed afterwards: checkpoints, training states and most of the late history.
+a few are chosen and written. The fork is made as the command makes it, and what the samples have no room for
+is removed afterwards: checkpoints, training states and most of the late history. The samples without
+checkpoints are made by ``tdw sweep``, ``tdw train --replicates`` and ``tdw reduce`` (data/samples/README.md).
 """
 
 from __future__ import annotations
@@ -15,91 +16,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from data import Variant, Workspace
 from data.errors import WorkbenchError
 from training.families import get_family
 from training.forks import Change, fork_variant
-from training.replicates import replicate_records, train_replicates
 from training.run import Keep, OnProgress, choose_device, environment, make_engine, make_plan, stored_history
 from training.schedules import Schedule
 from training.starts import START_FILE
-from training.trainer import History, Progress, train
+from training.thinning import Thinning, choose_epochs, choose_few, drop_all_but, thinned
+from training.trainer import Progress, train
 
 FAMILY = "modular_addition"
-SAMPLES = (  # params, epochs
-    ({"p": 113, "seed": 999}, 25_000),
-    ({"p": 113, "seed": 485}, 25_000),
-    ({"p": 101, "seed": 999}, 35_000),
+SAMPLES = (  # params, epochs, checkpoints
+    ({"p": 113, "seed": 999}, 25_000, 25),
+    ({"p": 113, "seed": 485}, 25_000, 17),
+    ({"p": 101, "seed": 999}, 35_000, 17),
 )
+ROOT_HISTORY = Thinning(whole=0, every=1, rounded=True)
 EXCURSION = 20  # epoch at which the weights of p101-s999-d598 start on their way out, before it memorises
 FORK = Change(lr_schedule=Schedule.parse(f"piecewise:{EXCURSION}=1e-4,1500=1e-3"))
 FORK_KEEP = 6
-FORK_HISTORY_EVERY = 10
-COPIES, PERTURBATION = 16, 1e-6
-COPIES_HISTORY_EVERY = 20
-HISTORY_WHOLE = 500  # epochs of which all losses are kept, as they change fast
-KEEP = 25
+FORK_HISTORY = Thinning(whole=500, every=10)
 CANDIDATE_EVERY = 100
-ALWAYS = (0, 100, 300, 1000, 9400)  # the last is the epoch that the documentation opens
-ACROSS_THE_DROP = 12
 
 
 def candidates(epochs: int) -> list[int]:
     """Epochs held in memory: every 100th, the powers of two, the last."""
     powers = [2**i for i in range(epochs.bit_length())]
     return sorted({*range(0, epochs, CANDIDATE_EVERY), *powers, epochs})
-
-
-def choose_epochs(test_loss: NDArray[np.float64], saved: Sequence[int], count: int = KEEP) -> list[int]:
-    """``count`` of the saved epochs that tell the story of a run.
-
-    test_loss [epochs + 1]: entry e is of the weights at epoch e. When the loss falls at least a hundredfold
-    after its peak, 12 epochs divide the middle 90 % of that fall (in its logarithm) into equal parts; the
-    others are early ones, the peak, the plateau up to the fall, the time after it, and the end. What is left
-    over, or everything when the loss never falls, is even in the logarithm of the epoch.
-    """
-    saved_epochs = np.array(sorted(saved))
-    count = min(count, len(saved_epochs))
-    last = int(saved_epochs[-1])
-    level = np.log(np.maximum(test_loss[saved_epochs], 1e-12))
-    peak = int(np.argmax(level))
-    lowest = peak + int(np.argmin(level[peak:]))
-    wanted: list[float] = [*(epoch for epoch in ALWAYS if epoch <= last), int(saved_epochs[peak]), last]
-    if level[peak] - level[lowest] > np.log(100):
-        start, stop = _drop(level, peak, lowest)
-        first, end = float(saved_epochs[start]), float(saved_epochs[stop])
-        depth = np.linspace(level[start], level[stop], ACROSS_THE_DROP)
-        falling = np.minimum.accumulate(level[start : stop + 1])
-        wanted += [float(saved_epochs[start + int(np.argmax(falling <= d + 1e-12))]) for d in depth]
-        wanted += list(np.linspace(float(saved_epochs[peak]), first, 6)[1:-1])
-        wanted += list(np.linspace(end, last, 4)[1:-1])
-    chosen: set[int] = set()
-    for epoch in wanted:
-        _take_nearest(chosen, saved_epochs, epoch, count)
-    for epoch in np.geomspace(max(1, saved_epochs[0]), max(1, last), 4 * count):
-        _take_nearest(chosen, saved_epochs, float(epoch), count)
-    return sorted(chosen)
-
-
-def _drop(level: NDArray[np.float64], peak: int, lowest: int) -> tuple[int, int]:
-    """Positions between which the level falls by the middle 90 % of its way from the peak to the lowest."""
-    high = level[peak] - 0.05 * (level[peak] - level[lowest])
-    low = level[lowest] + 0.05 * (level[peak] - level[lowest])
-    stop = peak + int(np.argmax(level[peak:] <= low))
-    start = peak + int(np.flatnonzero(level[peak : stop + 1] >= high)[-1])
-    return start, stop
-
-
-def _take_nearest(chosen: set[int], saved: NDArray[np.int64], epoch: float, count: int) -> None:
-    """Add the nearest saved epoch that is not there yet, unless the choice is full."""
-    free = np.array([e for e in saved if e not in chosen])
-    if len(chosen) < count and len(free):
-        chosen.add(int(free[np.argmin(np.abs(free - epoch))]))
 
 
 @dataclass
@@ -128,11 +75,12 @@ def make_sample(
     workspace: Workspace,
     params: Mapping[str, Any],
     epochs: int,
+    checkpoints: int = 25,
     device: str = "auto",
     dtype: str = "float16",
     on_progress: Callable[[Progress], None] | None = None,
 ) -> str:
-    """Train one sample, write its chosen checkpoints and its whole history; returns its name."""
+    """Train one sample, write that many chosen checkpoints and the loss at every epoch; returns its name."""
     family = get_family(FAMILY)
     values, config = family.make_params(params), family.make_config({})
     record = family.record(values, config)
@@ -141,12 +89,16 @@ def make_sample(
     plan = make_plan(config, Keep(epochs, tuple(candidates(epochs)), dtype, state_every=epochs))
     history = train(make_engine(family, [(values, config)], where), sink, plan, None, on_progress)
 
-    chosen = choose_epochs(history["test_loss"], list(sink.checkpoints))
+    chosen = choose_epochs(history["test_loss"], list(sink.checkpoints), checkpoints)
     # state_every 1 says that the absent states are lost, so that a sample is never restarted by mistake.
     kept = {"epochs": epochs, "checkpoints": chosen, "checkpoint_dtype": dtype, "state_every": 1}
-    provenance = {**environment(where, config.dtype, False, family.kernel_path), "plan": kept}
+    provenance = {
+        **environment(where, config.dtype, False, family.kernel_path),
+        "plan": kept,
+        "kept": {"history": str(ROOT_HISTORY), "states": "removed"},
+    }
     variant = workspace.create_variant(replace(record, provenance=provenance))
-    variant.save_history(history)
+    variant.save_history(thinned(history, ROOT_HISTORY))
     for epoch in chosen:
         variant.save_checkpoint(epoch, sink.checkpoints[epoch], dtype)
     return variant.name
@@ -170,71 +122,19 @@ def make_fork(
         checkpoint_dtype=dtype, state_every=epochs, on_note=print,
     )  # fmt: skip
     test_loss = stored_history(fork)["test_loss"]
-    slim(fork, choose_few(test_loss, fork.epochs, [at, *ends, epochs], FORK_KEEP), FORK_HISTORY_EVERY)
+    slim(fork, choose_few(test_loss, fork.epochs, [at, *ends, epochs], FORK_KEEP), FORK_HISTORY)
     return fork.name
 
 
-def make_copies(
-    workspace: Workspace,
-    root: Mapping[str, Any],
-    epochs: int,
-    copies: int = COPIES,
-    device: str = "auto",
-    on_progress: OnProgress | None = None,
-) -> list[str]:
-    """Train replicates of the root with these parameters; only their (thinned) histories are kept."""
-    family = get_family(FAMILY)
-    record = family.record(family.make_params(root), family.make_config({}))
-    outcomes = train_replicates(
-        workspace, record, copies, PERTURBATION, epochs, device=device, on_progress=on_progress
-    )
-    for outcome in outcomes:
-        if outcome.error:
-            raise outcome.error
-        slim(workspace[outcome.name], [], COPIES_HISTORY_EVERY)
-    return [outcome.name for outcome in outcomes]
-
-
-def choose_few(
-    test_loss: NDArray[np.float64], saved: Sequence[int], always: Sequence[int], count: int
-) -> list[int]:
-    """``count`` of the saved epochs: ``always``, and the others at equal steps of the logarithm of the test
-    loss on its way down from the peak."""
-    saved_epochs = np.array(sorted(saved))
-    level = np.log(np.maximum(test_loss[saved_epochs], 1e-12))
-    peak = int(np.argmax(level))
-    falling = np.minimum.accumulate(level[peak:])
-    chosen: set[int] = set(always)
-    inner = np.linspace(falling[0], falling[-1], count - len(chosen) + 2)[1:-1]
-    for depth in inner:
-        _take_nearest(
-            chosen, saved_epochs, float(saved_epochs[peak + int(np.argmax(falling <= depth))]), count
-        )
-    return sorted(chosen)
-
-
-def thinned(history: History, every: int) -> History:
-    """The first epochs (``HISTORY_WHOLE``), then one in ``every``, and the last."""
-    epoch = history["epoch"]
-    kept = (epoch <= HISTORY_WHOLE) | (epoch % every == 0) | (epoch == epoch[-1])
-    return {name: values[kept] for name, values in history.items()}
-
-
-def slim(variant: Variant, checkpoints: Sequence[int], every: int) -> None:
+def slim(variant: Variant, checkpoints: Sequence[int], how: Thinning) -> None:
     """Keep these checkpoints of a finished variant, a thinned history and no training state; the provenance
     says so."""
-    variant.save_history(thinned(stored_history(variant), every))
-    for epoch in set(variant.epochs) - set(checkpoints):
-        variant.drop_checkpoint(epoch)
-    for epoch in variant.optimizer_epochs:
-        variant.drop_optimizer(epoch)
+    variant.save_history(thinned(stored_history(variant), how))
+    drop_all_but(variant, checkpoints)
     (variant.path / START_FILE).unlink(missing_ok=True)
-    for folder in ("checkpoints", "optimizer"):
-        if not any((variant.path / folder).iterdir()):
-            (variant.path / folder).rmdir()
     # state_every 1: as in ``make_sample``
     plan = {**variant.provenance["plan"], "checkpoints": list(checkpoints), "state_every": 1}
-    kept = {"history": f"every epoch to {HISTORY_WHOLE}, then one in {every}", "states": "removed"}
+    kept = {"history": str(how), "states": "removed"}
     variant.record = replace(variant.record, provenance={**variant.provenance, "plan": plan, "kept": kept})
     variant.write_record()
 
@@ -246,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dtype", default="float16", choices=("float16", "float32"), help="of the checkpoints"
     )
-    parser.add_argument("--only", help="one sample: p113-s999-d598 or another root, fork, replicates")
+    parser.add_argument("--only", help="one sample: p113-s999-d598 or another root, or fork")
     parser.add_argument("--epochs", type=int, help="train the roots for so many epochs instead of their own")
     options = parser.parse_args(arguments)
     try:
@@ -263,41 +163,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _makers(workspace: Workspace, options: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """What makes each sample, unless it is there; fork and replicates are of the last root."""
+    """What makes each sample, unless it is there; the fork is of the last root."""
     family, device = get_family(FAMILY), options.device
-    records = [family.record(family.make_params(params), family.make_config({})) for params, _ in SAMPLES]
-    last, (last_params, last_epochs) = records[-1], SAMPLES[-1]
+    names = [family.record(family.make_params(one[0]), family.make_config({})).name for one in SAMPLES]
 
-    def root(params: Mapping[str, Any], epochs: int, name: str) -> None:
+    def root(params: Mapping[str, Any], epochs: int, checkpoints: int, name: str) -> None:
         if name in workspace:
             return print(f"{name} is there already")
         epochs = options.epochs or epochs
-        make_sample(workspace, params, epochs, device, options.dtype, _Printer(name))
+        make_sample(workspace, params, epochs, checkpoints, device, options.dtype, _Printer(name))
         return print(f"{name}: checkpoints {workspace[name].epochs}", flush=True)
 
     def fork() -> None:
-        if last.name not in workspace:
-            raise WorkbenchError(f"the fork starts from {last.name}, which is not there; make it first")
-        parent = workspace[last.name]
+        if names[-1] not in workspace:
+            raise WorkbenchError(f"the fork starts from {names[-1]}, which is not there; make it first")
+        parent = workspace[names[-1]]
         there = [other.name for other in parent.forks if other.parent and other.parent["epoch"] == EXCURSION]
         if there:
             return print(f"{there[0]} is there already")
         name = make_fork(parent, device=device, dtype=options.dtype, on_progress=_Printer("fork"))
         return print(f"{name}: checkpoints {workspace[name].epochs}", flush=True)
 
-    def replicates() -> None:
-        names = [record.name for record in replicate_records(last, COPIES, PERTURBATION)]
-        if names[0] in workspace:
-            return print(f"{names[0]} is there already")
-        epochs = options.epochs or last_epochs
-        make_copies(workspace, last_params, epochs, device=device, on_progress=_Printer("replicates"))
-        return print(f"{names[0]} to {names[-1]}: histories", flush=True)
-
     roots = {
-        record.name: functools.partial(root, params, epochs, record.name)
-        for record, (params, epochs) in zip(records, SAMPLES, strict=True)
+        name: functools.partial(root, *sample, name) for name, sample in zip(names, SAMPLES, strict=True)
     }
-    return {**roots, "fork": fork, "replicates": replicates}
+    return {**roots, "fork": fork}
 
 
 class _Printer:

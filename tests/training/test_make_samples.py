@@ -5,28 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyzers.pipeline import analyze
 from analyzers.replicates import summary
 from analyzers.service import AnalyzerService
 from data import Workspace
 from data.errors import WorkbenchError
 from data.workspace import SAMPLES
-from training import make_samples
-from training.forks import Change, fork_variant
-from training.make_samples import (
-    FORK,
-    candidates,
-    choose_epochs,
-    choose_few,
-    main,
-    make_copies,
-    make_fork,
-    make_sample,
-    thinned,
-)
+from training.forks import Change
+from training.make_samples import FORK, candidates, main, make_fork, make_sample
 from training.replicates import replicates_of
-from training.run import recorded_epochs, resume_variant
+from training.run import resume_variant
 from training.schedules import Schedule
+from training.thinning import Thinning, choose_epochs, choose_few, thinned
 
 
 def story(epochs: int, turn: float, width: float) -> np.ndarray:
@@ -41,7 +30,7 @@ def story(epochs: int, turn: float, width: float) -> np.ndarray:
 def test_the_choice_is_dense_where_the_loss_falls(turn, width):
     saved = candidates(25_000)
     loss = story(25_000, turn, width)
-    chosen = choose_epochs(loss, saved)
+    chosen = choose_epochs(loss, saved, 25)
     assert len(chosen) == 25
     assert set(chosen) <= set(saved)
     assert chosen == sorted(chosen)
@@ -59,20 +48,30 @@ def test_a_second_peak_counts_only_if_it_is_the_highest():
     """A spike after the turn does not draw the choice away from the long fall."""
     loss = story(25_000, 9_000, 300)
     loss[20_000:20_050] = 0.5
-    chosen = choose_epochs(loss, candidates(25_000))
+    chosen = choose_epochs(loss, candidates(25_000), 25)
     assert sum(7_000 < epoch < 11_000 for epoch in chosen) >= 10
+
+
+def test_fewer_epochs_are_spread_in_the_same_way():
+    loss = story(25_000, 8_000, 300)
+    chosen = choose_epochs(loss, candidates(25_000), 17)
+    assert len(chosen) == 17
+    assert {0, 100, 300, 1000, 25_000} <= set(chosen)
+    assert sum(1e-6 < loss[epoch] < 25 for epoch in chosen) >= 6
+    assert sum(1000 < epoch < 6_800 for epoch in chosen) >= 3
+    assert sum(9_800 < epoch < 25_000 for epoch in chosen) >= 1
 
 
 def test_a_run_that_never_turns_is_covered_evenly():
     saved = candidates(25_000)
-    chosen = choose_epochs(story(25_000, 1e9, 300), saved)
+    chosen = choose_epochs(story(25_000, 1e9, 300), saved, 25)
     assert len(chosen) == 25
     assert {0, 25_000} <= set(chosen)
     assert max(np.diff(chosen)) < 12_500
 
 
 def test_fewer_candidates_than_wanted_are_all_kept():
-    assert choose_epochs(np.full(9, 4.0), [0, 1, 2, 4, 8]) == [0, 1, 2, 4, 8]
+    assert choose_epochs(np.full(9, 4.0), [0, 1, 2, 4, 8], 25) == [0, 1, 2, 4, 8]
 
 
 def test_a_small_sample_is_complete(tmp_path):
@@ -107,35 +106,20 @@ def test_a_small_fork_keeps_its_start_its_schedule_and_its_end(tmp_path):
     assert resume_variant(fork).token() == before
 
 
-def test_small_copies_are_histories_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setattr(make_samples, "HISTORY_WHOLE", 30)
-    workspace = Workspace(tmp_path / "samples", create=True)
-    names = make_copies(workspace, {"p": 5, "seed": 1}, 90, copies=2, device="cpu")
-    copy = workspace[names[1]]
-    assert copy.epochs == copy.optimizer_epochs == []
-    assert sorted(path.name for path in copy.path.iterdir()) == ["history.zarr.zip", "variant.json"]
-    assert copy.history["epoch"].values.tolist() == [*range(31), 40, 60, 80, 90]
-    assert recorded_epochs(copy) == 91
-    report = analyze(copy)  # what the history alone can tell
-    assert report.failures == []
-    assert set(report.computed) == {"turn"}
-    assert AnalyzerService().summary(copy)["turn"]["memorised"] is not None
-    before = copy.token()
-    assert resume_variant(copy).token() == before  # complete, although epochs are missing
-    with pytest.raises(WorkbenchError, match="90 epochs of history but no training state"):
-        resume_variant(copy, epochs=95)
-    fork = fork_variant(copy, 85, epochs=88, device="cpu")  # replayed from its perturbed start
-    assert fork.history["epoch"].values.tolist() == list(range(89))
-    assert np.isfinite(fork.history["test_loss"]).all()
-    now, before = (one.history["test_loss"].sel(epoch=[10, 80]).values for one in (fork, copy))
-    assert now == pytest.approx(before, rel=1e-2)  # the batch of the copies may round differently
-
-
 def test_a_thinned_history_has_the_first_epochs_and_the_last():
     history = {"epoch": np.arange(1234), "lr": np.arange(1234) / 7}
-    thin = thinned(history, 100)
-    assert thin["epoch"].tolist() == [*range(501), *range(600, 1234, 100), 1233]
+    thin = thinned(history, Thinning(whole=500, every=100), also=[707])
+    assert thin["epoch"].tolist() == [*range(501), 600, 700, 707, *range(800, 1234, 100), 1233]
     assert np.array_equal(thin["lr"], thin["epoch"] / 7)
+
+
+def test_a_rounded_history_keeps_rates_and_seven_digits():
+    history = {"epoch": np.arange(50), "lr": np.full(50, 1e-3), "test_loss": np.geomspace(1e-9, 30, 50)}
+    thin = thinned(history, Thinning(whole=0, every=1, rounded=True))
+    assert np.array_equal(thin["lr"], history["lr"])
+    assert np.array_equal(thin["test_loss"], history["test_loss"].astype(np.float32))
+    assert thin["test_loss"] == pytest.approx(history["test_loss"], rel=1e-7)
+    assert not np.array_equal(thin["test_loss"], history["test_loss"])
 
 
 def test_few_epochs_lie_on_the_way_down():
@@ -181,7 +165,7 @@ def test_the_shipped_fork_and_replicates():
 def test_an_unknown_sample_is_named(tmp_path, capsys):
     assert main(["--workspace", str(tmp_path), "--only", "p7"]) == 1
     said = capsys.readouterr().err
-    known = "fork, p101-s999-d598, p113-s485-d598, p113-s999-d598, replicates"
+    known = "fork, p101-s999-d598, p113-s485-d598, p113-s999-d598"
     assert f"no sample 'p7'; there is: {known}" in said
     assert main(["--workspace", str(tmp_path), "--only", "fork"]) == 1
     assert "the fork starts from p101-s999-d598, which is not there" in capsys.readouterr().err
