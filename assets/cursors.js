@@ -11,31 +11,25 @@
 
   const isGrid = (trace) => trace.type === "heatmap" || trace.type === "contour";
 
-  /* For a payload in customdata: value -> where its marks are (a box of indices, or point numbers). */
-  function indexMarks(trace, position) {
-    const found = new Map();
+  /* For a payload in customdata: the box of indices [left, right, top, bottom] of the marks of a value, null if there is none. */
+  function indexBox(trace, position, value) {
     const data = trace.customdata;
-    if (!data) return found;
-    const pick = (one) => tdw.payload.scalar(position.index === null ? one : one && one[position.index]);
-    const add = (value, column, row) => {
-      if (value === null) return;
-      const box = found.get(value);
-      if (!box) found.set(value, [column, column, row, row]);
-      else {
-        box[0] = Math.min(box[0], column);
-        box[1] = Math.max(box[1], column);
-        box[2] = Math.min(box[2], row);
-        box[3] = Math.max(box[3], row);
-      }
-    };
-    if (isGrid(trace)) {
-      for (let row = 0; row < data.length; row++) {
-        for (let column = 0; column < data[row].length; column++) add(pick(data[row][column]), column, row);
-      }
-    } else {
-      for (let i = 0; i < data.length; i++) add(pick(data[i]), i, i);
-    }
-    return found;
+    if (!data || !data.length) return null;
+    let box = null;
+    (isGrid(trace) ? data : [data]).forEach((row, i) => {
+      const [first, last] = ends(row, position, value);
+      if (first < 0) return;
+      if (box === null) box = [first, last, i, i];
+      else box = [Math.min(box[0], first), Math.max(box[1], last), box[2], i];
+    });
+    return box;
+  }
+
+  /* First and last place of a value, -1 if it is not there. */
+  function ends(row, position, value) {
+    if (ArrayBuffer.isView(row)) return [row.indexOf(value), row.lastIndexOf(value)];
+    const holds = (one) => tdw.payload.scalar(position.index === null ? one : one && one[position.index]) === value;
+    return [row.findIndex(holds), row.findLastIndex(holds)];
   }
 
   /* Pixel span of cell i of a heatmap axis. */
@@ -96,18 +90,47 @@
     if (position.kind === "x" || position.kind === "y") {
       return { kind: position.kind === "x" ? "vertical" : "horizontal", xa, ya, at: (position.kind === "x" ? xa : ya).d2p(value) };
     }
-    trace._tdwMarks = trace._tdwMarks || {};
-    const box = (trace._tdwMarks[where] = trace._tdwMarks[where] || indexMarks(trace, position)).get(value);
+    const box = indexBox(trace, position, value);
     if (!box) return null;
     if (isGrid(trace)) return gridMark(trace, box, xa, ya);
     return box[0] === box[1] ? { kind: "ring", xa, ya, x: xa.d2p(trace.x[box[0]]), y: ya.d2p(trace.y[box[0]]) } : null;
   }
 
+  /* What a panel shows: the page's selection, or its own. */
+  function selectionOf(panel) {
+    const own = tdw.panels.kinds.get(panel.kind);
+    return own && own.selection ? own.selection(panel) : tdw.selection.get();
+  }
+
+  /* A curve of one variant among several has no mark of another variant's epoch. */
+  function isOfAnother(fields, selection) {
+    const { variant } = fields;
+    return typeof variant === "object" && variant !== null && tdw.payload.place(variant).kind === "constant" && variant.value !== selection.variant;
+  }
+
+  /* On an axis of aligned time: `layout.meta.times` maps epochs of each variant to places (renderers/comparison/overlays.py). */
+  function placeInTime(gd, selection) {
+    const table = ((gd.layout.meta || {}).times || {})[selection.variant];
+    if (!table || selection.epoch === null || table.epoch.length === 0) return null;
+    const { epoch, x } = table;
+    const after = epoch.findIndex((one) => one >= selection.epoch);
+    if (after < 0 || selection.epoch < epoch[0]) return null;
+    if (after === 0 || epoch[after] === selection.epoch) return x[after];
+    const share = (selection.epoch - epoch[after - 1]) / (epoch[after] - epoch[after - 1]);
+    return x[after - 1] + share * (x[after] - x[after - 1]);
+  }
+  function alignedMarks(gd, selection) {
+    const at = placeInTime(gd, selection);
+    const { xaxis: xa, yaxis: ya } = gd._fullLayout;
+    return at === null || !xa || !ya ? [] : [{ kind: "vertical", field: "epoch", xa, ya, at: xa.d2p(at) }];
+  }
+
   function marksFor(gd, trace, selection) {
     const shapes = [];
-    if (trace.visible !== true) return shapes;
+    const fields = tdw.payload.fieldsOf(trace);
+    if (trace.visible !== true || isOfAnother(fields, selection)) return shapes;
     const [xa, ya] = axesOf(gd, trace);
-    for (const [field, where] of Object.entries(tdw.payload.fieldsOf(trace))) {
+    for (const [field, where] of Object.entries(fields)) {
       const value = selection[field];
       if (value === null || value === undefined) continue;
       const shape = markFor(gd, trace, where, value, xa, ya);
@@ -149,18 +172,16 @@
   function place(panel) {
     const gd = tdw.drawing.plot(panel);
     if (!gd || !gd._fullLayout || !gd._fullData) return;
-    const selection = tdw.selection.get();
+    const selection = selectionOf(panel);
     let overlay = panel.overlay;
     if (!overlay || overlay.parentNode !== gd) {
       overlay = panel.overlay = tdw.el("div", { class: "cursor-layer", "aria-hidden": "true" });
       gd.append(overlay);
     }
     const nodes = new Map();
-    for (const trace of gd._fullData) {
-      for (const shape of marksFor(gd, trace, selection)) {
-        const box = boxOf(shape);
-        if (box) nodes.set([shape.kind, shape.field, ...box.map(Math.round)].join(), [shape, box]);
-      }
+    for (const shape of [...alignedMarks(gd, selection), ...gd._fullData.flatMap((trace) => marksFor(gd, trace, selection))]) {
+      const box = boxOf(shape);
+      if (box) nodes.set([shape.kind, shape.field, ...box.map(Math.round)].join(), [shape, box]);
     }
     while (overlay.children.length > nodes.size) overlay.lastChild.remove();
     while (overlay.children.length < nodes.size) overlay.append(document.createElement("div"));
@@ -187,8 +208,10 @@
   /* The lines over a figure as plotly shapes, for an image of it. */
   function shapes(panel) {
     const gd = tdw.drawing.plot(panel);
-    const selection = tdw.selection.get();
+    const selection = selectionOf(panel);
     const found = new Map();
+    const at = placeInTime(gd, selection);
+    if (at !== null) found.set("aligned", { type: "line", xref: "x", yref: "y domain", x0: at, x1: at, y0: 0, y1: 1, line: { width: 2, color: getComputedStyle(gd).getPropertyValue("--accent").trim() } });
     for (const trace of gd._fullData) {
       for (const [field, where] of Object.entries(tdw.payload.fieldsOf(trace))) {
         const { kind } = tdw.payload.place(where);

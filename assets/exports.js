@@ -9,7 +9,10 @@
     link.remove();
   }
 
+  const kindOf = (panel) => tdw.panels.kinds.get(panel.kind) || {};
+
   function nameOf(panel, ending) {
+    if (kindOf(panel).fileName) return kindOf(panel).fileName(panel) + "." + ending;
     const state = tdw.selection.get();
     const used = panel.depends.filter((field) => field !== "variant").map((field) => field + state[field]);
     return [state.variant, panel.view, ...used].join("_") + "." + ending;
@@ -32,10 +35,14 @@
     save(nameOf(panel, kind), made);
   }
 
-  function file(panel, kind) {
+  function askFile(panel, kind) {
+    if (kindOf(panel).file) return kindOf(panel).file(panel, kind);
     const address = new URL(tdw.selection.toUrl(tdw.selection.get()), window.location.origin);
     address.searchParams.set("theme", tdw.theme.current());
-    return fetch(`/_export/${panel.view}.${kind}${address.search}`).then(async (response) => {
+    return fetch(`/_export/${panel.view}.${kind}${address.search}`);
+  }
+  function file(panel, kind) {
+    return askFile(panel, kind).then(async (response) => {
       if (!response.ok) throw new Error(await response.text());
       const href = URL.createObjectURL(await response.blob());
       save(nameOf(panel, kind), href);
@@ -44,8 +51,8 @@
   }
 
   async function link(panel) {
-    const state = Object.assign({}, tdw.selection.get(), { page: "detail", view: panel.view });
-    const text = window.location.origin + tdw.selection.toUrl(state);
+    const state = Object.assign({}, tdw.selection.get(), { page: "detail", view: panel.view, options: {} });
+    const text = window.location.origin + (kindOf(panel).address ? kindOf(panel).address(panel) : tdw.selection.toUrl(state));
     await navigator.clipboard.writeText(text);
     tdw.notices.show("info", "Copied: " + text);
   }

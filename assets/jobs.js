@@ -24,7 +24,7 @@
         clearTimeout(late);
         if (ticket.error) return reject(new Error(ticket.error));
         own.add(ticket.job);
-        tdw.work.look();
+        tdw.work.follow(ticket.job);
         return resolve(ticket);
       };
       window.dash_clientside.set_props("work", { data: { order: asked, page: PAGE, at: performance.now() } });
@@ -41,10 +41,10 @@
 
   /* The analysis of the run that is shown; `analyzers`: only these, [] is everything that is missing. */
   function analyze(analyzers) {
-    const { variant } = tdw.selection.get();
+    const { variant, epoch } = tdw.selection.get();
     if (!tdw.selection.known() || current()) return;
     document.getElementById("analyze").disabled = true;
-    order({ kind: "analyze", variants: [variant], analyzers: analyzers.length ? [...analyzers].sort() : null })
+    order({ kind: "analyze", variants: [variant], analyzers: analyzers.length ? [...analyzers].sort() : null, first: epoch === null ? [] : [epoch] })
       .catch((error) => tdw.notices.show("error", error.message))
       .finally(status);
   }
@@ -114,7 +114,7 @@
   tdw.on("ended", (job) => {
     const here = job.variants.includes(tdw.selection.get().variant);
     if (own.delete(job.id) || here) tdw.notices.show(job.result && job.result.failures ? "warning" : KINDS[job.state] || "info", `${job.title}: ${job.message}`);
-    if (here) tdw.selection.refresh();
+    if (here || job.kind !== "analyze") tdw.selection.refresh();
     show();
   });
 

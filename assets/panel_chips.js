@@ -6,6 +6,7 @@
   const label = (field, value) => word(field) + " " + tdw.selection.describe(field, value);
   const marksOf = (panel) => panel.el.dataset.marks.split(" ").filter(Boolean);
   const row = (panel) => panel.el.querySelector(".panel-chips");
+  const kindOf = (panel) => tdw.panels.kinds.get(panel.kind) || {};
 
   /* [what a click sets, what a shift-click sets], each the fields over all marks that are drawn */
   function announced(panel) {
@@ -21,6 +22,12 @@
     const [first, second] = announced(panel);
     if (!first.length) return;
     const words = (fields) => tdw.el("b", {}, fields.map(word).join(" or "));
+    if (kindOf(panel).together) {
+      const all = [...new Set([...first, ...second])];
+      const shift = kindOf(panel).shift && all.includes("variant") ? tdw.el("span", { class: "hint", title: "click with the shift key held" }, "shift: ", tdw.el("b", {}, kindOf(panel).shift)) : "";
+      home.replaceChildren(tdw.el("span", { class: "hint" }, "click: ", tdw.el("b", {}, all.map(word).join(" and "))), shift);
+      return;
+    }
     const parts = [tdw.el("span", { class: "hint" }, "click: ", words(first))];
     if (second.length) parts.push(tdw.el("span", { class: "hint", title: "click with the shift key held" }, "shift: ", words(second)));
     home.replaceChildren(...parts);
@@ -36,6 +43,10 @@
     if (!carried.length) return;
     const field = second && meant.length > 1 ? meant[1] : meant[0];
     offer(panel, carried);
+    if (kindOf(panel).choose) {
+      kindOf(panel).choose(panel, carried, field, second);
+      return;
+    }
     const chosen = carried.find(([name]) => name === field);
     if (chosen) choose(...chosen);
   }
@@ -44,7 +55,7 @@
     const buttons = carried.map(([name, one]) => tdw.el("button", {
       type: "button", class: "chip", "data-field": name, "data-value": one, onclick: () => choose(name, one),
     }, label(name, one)));
-    if (panel.el.dataset.place !== "detail") {
+    if (panel.el.dataset.place === "explore") {
       buttons.push(tdw.el("button", { type: "button", class: "chip is-quiet", onclick: () => tdw.router.open(panel.view) }, "open detail"));
     }
     const home = row(panel);

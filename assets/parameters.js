@@ -4,7 +4,7 @@
 
   function build(panel) {
     const home = panel.el.querySelector(".panel-parameters");
-    if (!home) return;
+    if (!home || panel.kind !== "view") return;
     for (const [name, parameter] of Object.entries(panel.defaults)) {
       if (!parameter.choices) continue;
       const id = ["parameter", panel.place, panel.view, name].join("-");

@@ -123,6 +123,7 @@
     parts.search.value = "";
     list(true);
     parts.search.focus();
+    tdw.selection.refresh(); // what was trained meanwhile, wherever
   }
   function close() {
     if (!parts || parts.box.hidden) return;

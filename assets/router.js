@@ -123,6 +123,6 @@
     show();
   });
   tdw.on("selection", show);
-  tdw.router = { open, close, go };
+  tdw.router = { open, close, go, optionsOf };
   tdw.pages = { define };
 })((window.tdw = window.tdw || {}));

@@ -7,7 +7,7 @@
   const density = () => root.dataset.density || "compact";
   const groups = () => [...document.querySelectorAll(".group")];
   const densityOf = (el) => {
-    if (!el.classList.contains("in-explore")) return "full";
+    if (!el.matches(".in-explore, .in-compare:not(.is-large)")) return "full";
     const group = el.closest(".group");
     return (group && group.dataset.density) || density();
   };

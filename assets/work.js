@@ -6,6 +6,7 @@
   const LATER = 4000;
   let active = [];
   let timer = 0;
+  const followed = new Set(); // begun by this page: their end is told even if it came before the next look
 
   async function look() {
     clearTimeout(timer);
@@ -15,7 +16,8 @@
       const before = active;
       active = now;
       if (now.length || before.length) tdw.emit("work", active);
-      for (const job of before) if (!now.some((one) => one.id === job.id)) ended(job.id);
+      const gone = new Set([...before.map((job) => job.id), ...followed]);
+      for (const id of gone) if (!now.some((one) => one.id === id)) ended(id);
     } catch (error) {
       /* the next figure or click will say that the server is gone */
     }
@@ -24,11 +26,17 @@
   }
 
   async function ended(id) {
+    followed.delete(id);
     try {
-      tdw.emit("ended", await tdw.fetch("/_jobs/" + encodeURIComponent(id)));
+      tdw.emit("ended", await tdw.forms.question(tdw.fetch("/_jobs/" + encodeURIComponent(id))));
     } catch (error) {
       /* forgotten in another tab */
     }
+  }
+
+  function follow(id) {
+    followed.add(id);
+    look();
   }
 
   async function act(id, what) {
@@ -46,5 +54,5 @@
     timer = setTimeout(look, SOON);
   });
   /* act(id, "cancel" | "resume" | "forget") */
-  tdw.work = { look, act, active: () => active };
+  tdw.work = { look, follow, act, active: () => active };
 })((window.tdw = window.tdw || {}));

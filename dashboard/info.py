@@ -39,7 +39,8 @@ def variant_info(
 
     It costs a few small files; `about` has what takes longer. For a name that does not exist, or a variant
     that cannot be read, `error` is a sentence and `variants` says what there is; the other fields are then
-    absent. A variant without checkpoints has no `epochs` and no `limits`; its history can be looked at.
+    absent. A variant without checkpoints has no `epochs` and no `limits`; its history can be looked at, and
+    what was kept of the results of `measured` checkpoints that were removed.
     """
     variants = workspace.variants()
     answer: dict[str, Any] = {
@@ -112,6 +113,7 @@ def _needed(variant: Variant, results: Results, analyzers: list[str]) -> dict[st
         "family": variant.family,
         "p": int(variant.params["p"]),
         "epochs": epochs,
+        "measured": len(variant.removed),
         "limits": _limits(variant) if epochs else {},
         "facts": _facts(variant),
         "tokens": tokens,
@@ -141,6 +143,8 @@ def _limits(variant: Variant) -> dict[str, list[int]]:
 def options(variants: Sequence[Variant]) -> list[dict[str, Any]]:
     """The entries of the variant picker: every root with its forks and replicates after it, `depth` deep.
 
+    Those with checkpoints come first.
+
     `short`: what tells a fork from its parent; `copy`: a replicate, of which there may be many.
     """
     names = {variant.name for variant in variants}
@@ -151,7 +155,7 @@ def options(variants: Sequence[Variant]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def add(parent: str | None, depth: int) -> None:
-        for variant in children.get(parent, []):
+        for variant in sorted(children.get(parent, []), key=lambda one: not one.epochs):
             found.append({**_option(variant), "parent": parent, "depth": depth})
             add(variant.name, depth + 1)
 

@@ -15,6 +15,7 @@ from typing import Any
 from dash import dcc, html
 
 from dashboard.markup import html_of
+from dashboard.pages.compare import grid_place
 from dashboard.pages.navigation import navigation, sections
 from dashboard.panels import panel
 from renderers.catalog import GROUPS, Catalog, View
@@ -186,8 +187,8 @@ def sidebar() -> html.Aside:
 
 
 def dash_part() -> html.Div:
-    """Dash's part of the document: the stores through which long work is started."""
-    return html.Div([dcc.Store(id=name) for name in ("boot", "work", "ticket", "sink")])
+    """Dash's part of the document: the stores through which long work is started, and the table of variants."""
+    return html.Div([*(dcc.Store(id=name) for name in ("boot", "work", "ticket", "sink")), grid_place()])
 
 
 def _display() -> html.Section:

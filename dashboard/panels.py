@@ -39,6 +39,7 @@ def panel(view: View, place: Place = "explore") -> html.Section:
             "data-place": place,
             "data-depends": " ".join(view.depends),
             "data-needs": " ".join((*view.needs, *view.optional)),
+            "data-required": " ".join(view.needs),
             "data-checkpoints": "needed" if needs_checkpoints(view) else "",
             "data-marks": " ".join(view.marks),
             "data-component": view.component,
@@ -50,7 +51,7 @@ def panel(view: View, place: Place = "explore") -> html.Section:
 
 def comparison_panel(comparison: Comparison) -> html.Section:
     """The panel of a comparison. What its parameters offer comes with its figure."""
-    ident = f"compare-{comparison.name}"
+    ident = f"comparison-{comparison.name}"
     return html.Section(
         html.H3(comparison.title, id=ident, className="panel-title"),
         className=f"panel is-{comparison.shape} in-compare",
@@ -62,8 +63,12 @@ def comparison_panel(comparison: Comparison) -> html.Section:
             "data-blurb": comparison.blurb,
             "data-place": "compare",
             "data-depends": " ".join(comparison.depends),
+            "data-section": comparison.section,
             "data-aligned": "aligned" if comparison.aligned else "",
+            "data-least": str(comparison.least),
+            "data-most": "" if comparison.most is None else str(comparison.most),
             "data-needs": "",
+            "data-required": "",
             "data-checkpoints": "",
             "data-marks": " ".join(comparison.marks),
             "data-component": "",

@@ -17,11 +17,14 @@ from dashboard.figures import FigureService
 from dashboard.info import about, pulse, variant_info
 from dashboard.jobs import job_manager
 from dashboard.layout import dash_part, document
-from dashboard.pages import compare_routes, work_routes
+from dashboard.pages import compare_routes, drift_routes, train_routes, work_routes
+from dashboard.pages.compare_table import VariantTable
+from dashboard.pages.compare_times import AlignedTimes
 from dashboard.paths import ASSETS
 from dashboard.security import protect
 from dashboard.work.service import WorkService
 from data import Workspace
+from data.database.column_sets import ColumnSets
 from renderers.catalog import Catalog
 from renderers.comparison.service import ComparisonService
 from renderers.service import ViewService
@@ -29,8 +32,8 @@ from renderers.service import ViewService
 TITLE = "Training Dynamics Workbench"
 
 
-def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Dash:
-    """The dashboard on `workspace`; `views` replaces the catalog.
+def create_app(workspace: Path | Workspace, views: Catalog | None = None, any_host: bool = False) -> Dash:
+    """The dashboard on `workspace`; `views` replaces the catalog, `any_host` see `security.protect`.
 
     The application keeps no state of its users: the selection is in the browser, results are on disk.
     """
@@ -56,7 +59,7 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
         app.server,
         routes.Services(
             figures=FigureService(opened, service, app.server),
-            bookmarks=Bookmarks(opened.path),
+            bookmarks=Bookmarks(opened.database),
             describe=lambda name: variant_info(opened, results, analyzers, name),
             about=lambda name: about(opened, results, name),
             pulse=lambda name: pulse(opened, results, analyzers, name),
@@ -64,9 +67,17 @@ def create_app(workspace: Path | Workspace, views: Catalog | None = None) -> Das
         ),
     )
     tiles.register(app.server, opened, service)
+    drift_routes.register(app.server, opened)
     work_routes.register(app.server, WorkService(opened))
+    train_routes.register(app.server, opened)
     comparison = ComparisonService(opened, service)
-    compare_routes.register(app.server, opened, ComparisonFigures(comparison, app.server))
-    protect(app)
+    compare_routes.register(
+        app.server,
+        ComparisonFigures(comparison, app.server),
+        VariantTable(opened, results),
+        AlignedTimes(opened, results),
+        ColumnSets(opened.database),
+    )
+    protect(app, any_host)
     app.server.config["MAX_CONTENT_LENGTH"] = 2 * 1024 * 1024
     return app

@@ -54,12 +54,14 @@ def check_epochs(wanted: list[int], epochs: int) -> None:
     if outside:
         raise BadParameter(
             f"checkpoint {outside[0]} is outside this run of {epochs} epochs; choose epochs from 0 to "
-            f"{epochs}, or train longer"
+            f"{epochs}, or train longer",
+            "checkpoints",
         )
 
 
 def _unreadable(part: str) -> BadParameter:
     return BadParameter(
         f"checkpoints {part.strip()!r} cannot be read; give epochs and start:stop:step ranges (with "
-        "start <= stop and step >= 1) separated by commas, such as 0,100:1000:50"
+        "start <= stop and step >= 1) separated by commas, such as 0,100:1000:50",
+        "checkpoints",
     )

@@ -118,17 +118,7 @@ def fork_variant(
     is no state to start from.
     """
     change = change or Change()
-    last = trained_to(variant)
-    epochs = last if epochs is None else epochs
-    if not 0 <= at <= last:
-        raise BadParameter(
-            f"{variant.name} was trained to epoch {last}, so it cannot be forked at epoch {at}; choose one"
-            f" from 0 to {last}"
-        )
-    if epochs <= at:
-        raise BadParameter(
-            f"a fork at epoch {at} cannot be trained to epoch {epochs}; choose epochs={at + 1} or more"
-        )
+    epochs = trained_to(variant) if epochs is None else epochs
     chosen = same_device(variant, device)
     tf32 = bool(variant.provenance.get("tf32", False))
     record = fork_record(variant, at, change, epochs)
@@ -158,7 +148,19 @@ def fork_variant(
 
 
 def fork_record(variant: Variant, at: int, change: Change, epochs: int) -> VariantRecord:
-    """What identifies the fork; ``BadParameter`` for a change that cannot be made."""
+    """What identifies the fork; ``BadParameter`` for an epoch or a change that cannot be."""
+    last = trained_to(variant)
+    if not 0 <= at <= last:
+        raise BadParameter(
+            f"{variant.name} was trained to epoch {last}, so it cannot be forked at epoch {at}; choose one"
+            f" from 0 to {last}",
+            "at",
+        )
+    if epochs <= at:
+        raise BadParameter(
+            f"a fork at epoch {at} cannot be trained to epoch {epochs}; choose epochs={at + 1} or more",
+            "epochs",
+        )
     family = get_family(variant.family)
     given = change.to_json()
     params, config = dict(variant.params), dict(variant.config)
@@ -167,7 +169,7 @@ def fork_record(variant: Variant, at: int, change: Change, epochs: int) -> Varia
     config |= {name: given[name] for name in settings if name in given}
     if change.end_intervention:
         if config.pop("intervention", None) is None:
-            raise BadParameter(f"{variant.name} has no intervention that could end")
+            raise BadParameter(f"{variant.name} has no intervention that could end", "end_intervention")
     elif change.intervention is not None:
         change.intervention.check(int(variant.params["p"]), at, epochs)
         config["intervention"] = replace(change.intervention, measured=at).to_json()

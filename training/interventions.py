@@ -46,11 +46,12 @@ class FrequencyGain:
 
     def __post_init__(self) -> None:
         if self.site not in SITES:
-            raise BadParameter(f"site {self.site!r} is not known; choose one of: {', '.join(SITES)}")
+            raise BadParameter(f"site {self.site!r} is not known; choose one of: {', '.join(SITES)}", "site")
         chosen = tuple(sorted(self.frequencies))
         if not chosen or len(set(chosen)) != len(chosen):
             raise BadParameter(
-                f"frequencies {list(self.frequencies)} must be one or more, each named once, such as 9,33"
+                f"frequencies {list(self.frequencies)} must be one or more, each named once, such as 9,33",
+                "frequencies",
             )
         object.__setattr__(self, "frequencies", chosen)
         gain = self.gain
@@ -62,28 +63,36 @@ class FrequencyGain:
         for name in ("start", "end", "ramp"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise BadParameter(f"the {name} of the gain, {value!r}, is not a whole number of epochs")
+                raise BadParameter(
+                    f"the {name} of the gain, {value!r}, is not a whole number of epochs", name
+                )
         if self.end <= self.start:
             raise BadParameter(
-                f"the gain ends at epoch {self.end}, which is not after its start {self.start}"
+                f"the gain ends at epoch {self.end}, which is not after its start {self.start}", "end"
             )
         if 2 * self.ramp > self.end - self.start:
             raise BadParameter(
                 f"two ramps of {self.ramp} epochs do not fit between epochs {self.start} and {self.end}; take"
-                f" ramp={(self.end - self.start) // 2} or less"
+                f" ramp={(self.end - self.start) // 2} or less",
+                "ramp",
             )
 
     def check(self, p: int, at: int, epochs: int) -> None:
         """``BadParameter`` if it does not fit a fork at ``at`` of a model of Z_p trained to ``epochs``."""
         unknown = [k for k in self.frequencies if not 1 <= k <= (p - 1) // 2]
         if unknown:
-            raise BadParameter(f"frequency {unknown[0]} does not exist for p={p}; choose 1 to {(p - 1) // 2}")
+            raise BadParameter(
+                f"frequency {unknown[0]} does not exist for p={p}; choose 1 to {(p - 1) // 2}", "frequencies"
+            )
         if self.start < at:
-            raise BadParameter(f"the gain starts at epoch {self.start}, before the fork at epoch {at}")
+            raise BadParameter(
+                f"the gain starts at epoch {self.start}, before the fork at epoch {at}", "start"
+            )
         if self.end > epochs:
             raise BadParameter(
                 f"the gain ends at epoch {self.end}, but the run ends at epoch {epochs}; end it earlier, or"
-                f" train for at least {self.end} epochs"
+                f" train for at least {self.end} epochs",
+                "end",
             )
 
     def strength(self, epoch: int) -> float:

@@ -129,12 +129,13 @@ class Schedule:
             [self.start + self.warmup, self.start + self.every, self.until, *(at for at, _ in self.points)]
         )
 
-    def check(self, epochs: int, what: str = "schedule") -> None:
-        """``BadParameter`` if the schedule goes on after the end of a run of that many epochs."""
+    def check(self, epochs: int, what: str = "schedule", field: str = "") -> None:
+        """``BadParameter`` (of that field) if it goes on after the end of a run of that many epochs."""
         if self.last_epoch > epochs:
             raise BadParameter(
                 f"the {what} {str(self)!r} goes on until epoch {self.last_epoch}, but the run ends at epoch"
-                f" {epochs}; shorten the schedule, or train for at least {self.last_epoch} epochs"
+                f" {epochs}; shorten the schedule, or train for at least {self.last_epoch} epochs",
+                field,
             )
 
     def to_json(self) -> dict[str, Any]:
@@ -203,7 +204,7 @@ class Schedule:
         return text if len(text) <= MAX_NAME else f"{self.policy}_{digest(self.to_json())[:8]}"
 
     def _settings(self) -> tuple[str, ...]:
-        return (*_REQUIRED[self.policy], *_OPTIONAL.get(self.policy, ()))
+        return settings_of(self.policy)
 
     def _check_whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
@@ -227,17 +228,32 @@ class Schedule:
         return BadParameter(f"schedule {self.policy!r}: {reason}; write it like {_EXAMPLES[self.policy]}")
 
 
-def schedule_of(given: Schedule | Mapping[str, Any] | str | None) -> Schedule | None:
-    """The schedule of a value object, its JSON or its text; None where the value never changes."""
+def schedule_of(given: Schedule | Mapping[str, Any] | str | None, field: str = "") -> Schedule | None:
+    """The schedule of a value object, its JSON or its text; None where the value never changes.
+
+    ``BadParameter`` (of that field) for what is none."""
     if given is None:
         return None
-    if isinstance(given, str):
-        given = Schedule.parse(given)
-    elif isinstance(given, Mapping):
-        given = Schedule.of_json(given)
+    try:
+        if isinstance(given, str):
+            given = Schedule.parse(given)
+        elif isinstance(given, Mapping):
+            given = Schedule.of_json(given)
+    except BadParameter as error:
+        raise BadParameter(str(error), field) from None
     if not isinstance(given, Schedule):
-        raise BadParameter(f"{given!r} is not a schedule; write it like {_EXAMPLES['cosine']}")
+        raise BadParameter(f"{given!r} is not a schedule; write it like {_EXAMPLES['cosine']}", field)
     return None if given.policy == "constant" else given
+
+
+def settings_of(policy: str) -> tuple[str, ...]:
+    """The names of a policy's settings, those first that it needs."""
+    return (*_REQUIRED[policy], *_OPTIONAL.get(policy, ()))
+
+
+def example_of(policy: str) -> str:
+    """A policy with settings, as text."""
+    return _EXAMPLES[policy]
 
 
 def _check_value(what: str, value: object) -> None:

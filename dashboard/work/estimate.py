@@ -1,17 +1,20 @@
 """What an order would make, what is in its way, how long it should take and how much disk: before it starts.
 
-The times are rough. Training: floating-point operations of an epoch (6 per weight and trained example with
-its backward pass, 2 per weight and example for the test loss, three tokens each) over the rate that the last
-finished training in this workspace reached, or a cautious one. Analysis: seconds per result of the last
-finished analysis, scaled by p^2, or a cautious one.
+Operations of an epoch: 6 per weight and trained example with its backward pass, 2 per weight and example for
+the test loss, three tokens each. What they take is rough; see `dashboard.work.pace`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from dashboard.work.matrix import Matrix
+from dashboard.work.obstacles import being_written, existing, recorded, shortened, state_of
 from dashboard.work.orders import (
     AnalyzeOrder,
     DensifyOrder,
@@ -20,8 +23,9 @@ from dashboard.work.orders import (
     ReplicatesOrder,
     ResumeOrder,
 )
+from dashboard.work.pace import epoch_pace, result_seconds
 from dashboard.work.prepared import change_of, prepare, root_of, training_jobs
-from data.database.jobs import Job, JobStore
+from data.database.jobs import JobStore
 from data.errors import UnknownVariant, WorkbenchError
 
 if TYPE_CHECKING:
@@ -29,11 +33,10 @@ if TYPE_CHECKING:
     from training.run import Keep
 
 TOKENS = 3
-FLOPS_PER_SECOND = {"cpu": 2e10, "cuda": 1e13}  # where nothing was trained yet
-SECONDS_PER_RESULT = 0.05  # at p = 113, where nothing was analysed yet
 BYTES_PER_RESULT = 8_000  # of one analyzer at one epoch
 STATES = 2  # kept per variant: weights and two moments each
 HISTORY_COLUMNS = 6
+LEAST_SIZE = 0.2
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class Estimate:
 
     makes      one entry per variant: name, epochs, checkpoints, and `there`: what of it exists
     conflicts  sentences: what stands in the way; the order would fail
-    seconds    rough time, None if it cannot be told; bytes: disk
+    seconds    rough time, None if it cannot be told; based_on: from what it follows
+    bytes      disk that it takes; free: disk that there is
+    device     where it would run
     active     the id of the job that does the same already
     """
 
@@ -50,48 +55,31 @@ class Estimate:
     makes: list[dict[str, Any]]
     conflicts: list[str] = field(default_factory=list)
     seconds: float | None = None
+    based_on: str = ""
     bytes: int = 0
+    free: int = 0
+    device: str = ""
     active: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return dict(vars(self))
 
 
-def describe(order: Order, workspace: Workspace) -> Estimate:
-    """What the order would make. Raises BadParameter or UnknownVariant for values that cannot be used."""
+def describe(order: Order, workspace: Workspace, matrix: Matrix | None = None) -> Estimate:
+    """What the order would make. Raises BadParameter or UnknownVariant for values that cannot be used.
+
+    matrix: what is known of the results already; None: looked up now
+    """
     prepared = prepare(order, workspace)
-    store = JobStore(workspace.database)
-    active = next((job.id for job in store.active() if job.work == prepared.work), None)
+    active = JobStore(workspace.database).active()
+    same = next((job.id for job in active if job.work == prepared.work), None)
+    facts: dict[str, Any] = {"title": prepared.title, "active": same}
+    facts["free"] = shutil.disk_usage(workspace.path).free
     if isinstance(order, AnalyzeOrder):
-        return _analysis(order, workspace, prepared.title, active, store)
-    planned = _planned(order, workspace)
-    makes, conflicts = [], []
-    flops, size = 0.0, 0
-    for record, keep, first in planned:
-        there = _stored(workspace, record.name)
-        weights, cost = weights_and_flops(record)
-        left = keep.epochs - first - (_recorded(there) if there is not None and first == 0 else 0)
-        flops += max(0, left) * cost
-        size += _bytes(weights, keep)
-        makes.append(
-            {
-                "name": record.name,
-                "epochs": keep.epochs,
-                "checkpoints": len(keep.checkpoints),
-                "there": None if there is None else _there(there),
-            }
-        )
-        if there is not None and not _may_exist(order):
-            conflicts.append(
-                f"{record.name} is there already ({_there(there)}). Go on with it, delete it, or choose other"
-                " values."
-            )
-        elif there is not None and there.identity != record.identity:
-            conflicts.append(
-                f"{record.name} is there with other settings. Delete it, or choose other values."
-            )
-    rate = _rate(store, order.device)
-    return Estimate(prepared.title, makes, conflicts, flops / rate, size, active)
+        return _analysis(order, workspace, matrix or Matrix(workspace), facts)
+    return _training(
+        order, workspace, facts, being_written(prepared.variants, prepared.work, order.kind, active)
+    )
 
 
 def gaps(variant: Variant) -> list[dict[str, Any]]:
@@ -110,8 +98,47 @@ def gaps(variant: Variant) -> list[dict[str, Any]]:
 
 
 def size(variant: Variant) -> float:
-    """Work of one result, relative to p = 113."""
-    return (int(variant.params["p"]) / 113) ** 2
+    """Work of one result, relative to p = 113; small primes cost little less than middling ones."""
+    return max(LEAST_SIZE, (int(variant.params["p"]) / 113) ** 2)
+
+
+def _training(order: Any, workspace: Workspace, facts: dict[str, Any], blocked: list[str]) -> Estimate:
+    from training.run import choose_device
+
+    device = choose_device(order.device)
+    history = JobStore(workspace.database).history()
+    cost = _costs()
+    makes, conflicts = list[dict[str, Any]](), list[str]()
+    seconds, size, based_on = 0.0, 0, ""
+    for record, keep, first in _planned(order, workspace):
+        there = _stored(workspace, record.name)
+        weights, flops = cost(record)
+        before = recorded(there) if there is not None and first == 0 else 0
+        pace = epoch_pace(history, device.type, flops)
+        based_on = based_on or pace.based_on
+        seconds += max(0, keep.epochs - first - before) * pace.seconds
+        size += _bytes(weights, keep)
+        made = {"name": record.name, "epochs": keep.epochs, "checkpoints": len(keep.checkpoints)}
+        makes.append({**made, "there": None if there is None else state_of(there)})
+        if there is not None and (why := existing(record, keep, order, there)):
+            conflicts.append(why)
+    return Estimate(
+        makes=makes,
+        conflicts=[*blocked, *shortened(conflicts)],
+        seconds=seconds,
+        based_on=based_on,
+        bytes=size,
+        device=_device(device),
+        **facts,
+    )
+
+
+def _device(device: Any) -> str:
+    if device.type == "cpu":
+        return f"CPU, {os.cpu_count()} cores"
+    import torch
+
+    return f"{device}, {torch.cuda.get_device_name(device)}"
 
 
 def _planned(order: Order, workspace: Workspace) -> list[tuple[VariantRecord, Keep, int]]:
@@ -150,10 +177,6 @@ def _planned(order: Order, workspace: Workspace) -> list[tuple[VariantRecord, Ke
     return [(job.record, job.keep, 0) for job in training_jobs(order)]
 
 
-def _may_exist(order: Order) -> bool:
-    return order.kind in ("sweep", "resume", "densify") or bool(getattr(order, "go_on", False))
-
-
 def weights_and_flops(record: VariantRecord) -> tuple[int, float]:
     """The number of weights, and the operations of one epoch; all pairs of p are examples."""
     from training.families import get_family
@@ -177,63 +200,52 @@ def _stored(workspace: Workspace, name: str) -> Variant | None:
         return None
 
 
-def _recorded(variant: Variant) -> int:
-    from training.run import recorded_epochs
+def _costs() -> Callable[[VariantRecord], tuple[int, float]]:
+    """`weights_and_flops`, asked once for variants of one shape: a sweep has many."""
+    from training.run import shape_of
 
-    return max(0, recorded_epochs(variant) - 1)
+    @cache
+    def of(shape: Any) -> tuple[int, float]:
+        return weights_and_flops(records[shape])
 
+    records: dict[Any, VariantRecord] = {}
 
-def _there(variant: Variant) -> str:
-    return f"{len(variant.epochs)} checkpoints, trained to epoch {_recorded(variant):,}"
+    def cost(record: VariantRecord) -> tuple[int, float]:
+        shape = shape_of(record)
+        records.setdefault(shape, record)
+        return of(shape)
 
-
-def _rate(store: JobStore, device: str) -> float:
-    """Operations per second of the last training that says, else a cautious number."""
-    done = (job for job in store.history() if job.state == "done" and job.result.get("flops_per_second"))
-    last = next(done, None)
-    if last is not None:
-        return float(last.result["flops_per_second"])
-    from training.run import choose_device
-
-    return FLOPS_PER_SECOND[choose_device(device).type]
+    return cost
 
 
-def _analysis(
-    order: AnalyzeOrder, workspace: Workspace, title: str, active: str | None, store: JobStore
-) -> Estimate:
-    from analyzers.pipeline import plan
-
-    makes, conflicts, results, work = [], [], 0, 0.0
+def _analysis(order: AnalyzeOrder, workspace: Workspace, matrix: Matrix, facts: dict[str, Any]) -> Estimate:
+    lacking: dict[str, dict[str, str]] = {}
+    missing: dict[str, dict[str, int]] = {}
+    conflicts = []
     for name in order.variants:
-        variant = workspace[name]
         try:
-            tasks = plan(variant, order.analyzers or None)
+            cells = matrix.lacking(workspace[name], order.analyzers or None)
         except WorkbenchError as error:
             conflicts.append(f"{name}: {error}")
             continue
-        missing = {task.analyzer: len(task.epochs) or 1 for task in tasks}
-        makes.append(
-            {
-                "name": name,
-                "missing": missing,
-                "reasons": {task.analyzer: task.reason for task in tasks},
-            }
-        )
-        results += sum(missing.values())
-        work += sum(missing.values()) * size(variant)
-    return Estimate(
-        title,
-        makes,
-        conflicts,
-        work * _seconds_per_result(store.history()),
-        results * BYTES_PER_RESULT,
-        active,
+        lacking[name] = {cell.analyzer: cell.reason for cell in cells}
+        missing[name] = {cell.analyzer: cell.total - cell.done for cell in cells}
+    asked = {analyzer for counts in missing.values() for analyzer in counts}
+    standard = {name: is_standard for name, is_standard in matrix.standard().items() if name in asked}
+    seconds, based_on = result_seconds(JobStore(workspace.database).history(), standard)
+    makes = [{"name": name, "missing": missing[name], "reasons": lacking[name]} for name in missing]
+    results = sum(sum(counts.values()) for counts in missing.values())
+    work = sum(
+        seconds[analyzer] * count * size(workspace[name])
+        for name, counts in missing.items()
+        for analyzer, count in counts.items()
     )
-
-
-def _seconds_per_result(history: Sequence[Job]) -> float:
-    for job in history:
-        work = job.result.get("work")
-        if job.kind == "analyze" and job.state == "done" and work:
-            return float(job.result["seconds"]) / float(work)
-    return SECONDS_PER_RESULT
+    return Estimate(
+        makes=makes,
+        conflicts=shortened(conflicts),
+        seconds=work / order.workers,
+        based_on=based_on,
+        bytes=results * BYTES_PER_RESULT,
+        device=f"CPU, {os.cpu_count()} cores",
+        **facts,
+    )

@@ -106,12 +106,16 @@ class DensifyOrder(_Order):
 
 
 class AnalyzeOrder(_Order):
-    """Compute what the variants lack of the analyzers (None or empty: the standard ones)."""
+    """Compute what the variants lack of the analyzers (None or empty: the standard ones).
+
+    first  epochs that somebody looks at, which are done before the others
+    """
 
     kind: Literal["analyze"] = "analyze"
     variants: Annotated[list[Name], Field(min_length=1)]
     analyzers: list[str] | None = None
     workers: Annotated[int, Field(ge=1)] = 1
+    first: list[int] = []
 
 
 Order = TrainOrder | ReplicatesOrder | SweepOrder | ForkOrder | ResumeOrder | DensifyOrder | AnalyzeOrder

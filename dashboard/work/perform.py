@@ -6,8 +6,9 @@ Everything can be done again after it was stopped or killed: what is stored is l
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dashboard.work.attempt import Attempt
@@ -22,6 +23,7 @@ from dashboard.work.orders import (
     SweepOrder,
     TrainOrder,
 )
+from dashboard.work.pace import seconds_each
 from dashboard.work.pool import pool, stop_children
 from dashboard.work.prepared import change_of, root_of, training_jobs
 from data.errors import WorkbenchError
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
     from training.sweeps import Report as SweepReport
     from training.trainer import Outcome
     from training.trainer import Progress as TrainingProgress
+
+
+LISTED = 200  # failures that are kept with the job; all are in its log
 
 
 class Screen(Protocol):
@@ -62,7 +67,7 @@ class NoScreen:
 def perform(order: Order, workspace: Workspace, attempt: Attempt, screen: Screen | None = None) -> Any:
     """Do it and return what the function behind it returns; the attempt has the end in words.
 
-    Raises what that function raises, and `Stopped`.
+    However it ends, the catalog knows of what was made. Raises what that function raises, and `Stopped`.
     """
     work = _Work(workspace, attempt, screen or NoScreen())
     attempt.check()
@@ -75,7 +80,11 @@ def perform(order: Order, workspace: Workspace, attempt: Attempt, screen: Screen
         "densify": work.densify,
         "analyze": work.analyze,
     }
-    return doing[order.kind](order)
+    try:
+        return doing[order.kind](order)
+    finally:
+        with suppress(WorkbenchError):  # the job is done nevertheless; whoever asks next catches up
+            workspace.catalog.refresh()
 
 
 class _Work:
@@ -182,17 +191,16 @@ class _Work:
 
         reports: list[AnalysisReport] = []
         names = order.analyzers or None
+        count, started = len(order.variants), time.monotonic()
         with pool(order.workers, threads=1) if order.workers > 1 else nullcontext() as executor:
             for number, name in enumerate(order.variants):
-                where = f"{name}: " if len(order.variants) > 1 else ""
+                where = f"{name}: " if count > 1 else ""
 
                 def show(state: AnalysisProgress, before: int = number, where: str = where) -> None:
-                    share = state.done / max(1, state.total)
-                    units = (state.done, state.total)
-                    if len(order.variants) > 1:
-                        units = (before + share, len(order.variants))  # type: ignore[assignment]
-                    left = state.elapsed * (1 / share - 1) if share else None
-                    self.attempt.progress(*units, f"{where}{_what(state)}", {"seconds_left": left})
+                    share = (before + state.done / max(1, state.total)) / count
+                    left = (time.monotonic() - started) * (1 / share - 1) if share else None
+                    done, total = (state.done, state.total) if count == 1 else (share * count, count)
+                    self.attempt.progress(done, total, f"{where}{_what(state)}", {"seconds_left": left})
                     self.screen.analysed(state)
 
                 report = analyze(
@@ -202,6 +210,7 @@ class _Work:
                     should_stop=self.attempt.should_stop,
                     workers=order.workers,
                     executor=executor,
+                    first=order.first,
                 )
                 reports.append(report)
                 self.attempt.note(f"{name}: {report}.")
@@ -231,12 +240,15 @@ class _Work:
     def _run_ended(self, variant: Variant) -> Variant:
         history = variant.history
         last = int(history["epoch"][-1]) if history.sizes["epoch"] else 0
+        flops = weights_and_flops(variant.record)[1]
         self.attempt.end(
             f"{variant.name} is trained to epoch {last:,}.",
             epoch=last,
             train_loss=float(history["train_loss"][-1]),
             test_loss=float(history["test_loss"][-1]),
-            flops_per_second=self._speed * weights_and_flops(variant.record)[1],
+            flops_per_second=self._speed * flops,
+            flops_per_epoch=flops,
+            device=variant.provenance.get("device"),
         )
         return variant
 
@@ -318,12 +330,10 @@ class _Work:
         self.attempt.end(
             f"{text} {shown}{more}".strip(),
             failures=len(failures),
+            failed_results=[failure._asdict() for failure in failures[:LISTED]],
+            seconds_each=seconds_each(reports, [size(self.workspace[name]) for name in names]),
             seconds=sum(report.elapsed for report in reports),
             computed=sum(sum(report.computed.values()) for report in reports),
-            work=sum(
-                sum(report.computed.values()) * size(self.workspace[name])
-                for name, report in zip(names, reports, strict=True)
-            ),
         )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training.forks import Change
     from training.run import Job as TrainingJob
 
-_HOW = ("go_on", "workers", "max_batch", "dask", "device")  # not part of what is done
+_HOW = ("go_on", "workers", "max_batch", "dask", "device", "first")  # not part of what is done
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,13 @@ from dash import Dash
 from dash.testing.application_runners import ThreadedRunner
 from dash.testing.browser import Browser
 from dash.testing.composite import DashComposite
-from planted import plant
+from planted import add_odd_runs, plant
 from selenium.webdriver.chrome.options import Options
 from workbench_page import Own, Page
 
 from dashboard.server import create_app
 from data import Workspace
+from data.database.jobs import JobStore
 
 PORT = 58731
 os.environ.setdefault("DASH_TEST_CHROMEPATH", shutil.which("chromium") or "/usr/bin/chromium")
@@ -79,14 +80,41 @@ def shipped_address(shipped_workspace: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def mixed_workspace(samples_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The planted runs, one that never turns, one of another p, and one that has only begun."""
+    folder = tmp_path_factory.mktemp("mixed") / "workspace"
+    shutil.copytree(samples_workspace, folder, ignore=shutil.ignore_patterns("catalog.sqlite*"))
+    add_odd_runs(Workspace(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mixed_address(mixed_workspace: Path) -> Iterator[str]:
+    with _served(mixed_workspace, PORT + 3) as url:
+        yield url
+
+
+@pytest.fixture
+def compare_page(browser: Browser, mixed_address: str) -> Iterator[Page]:
+    """The page on runs that do not all go together."""
+    with _fresh(browser, mixed_address) as page:
+        yield page
+
+
+@pytest.fixture
+def served_again() -> Callable[[Path], AbstractContextManager[str]]:
+    """Another server on a workspace; its address."""
+    return lambda workspace: _served(workspace, PORT + 4)
+
+
 @pytest.fixture
 def own(browser: Browser, tmp_path: Path) -> Iterator[Own]:
     workspace = plant(tmp_path / "own")
     for path in (workspace.variants()[0].path / "checkpoints").iterdir():
         path.unlink()
-    app = create_app(workspace)
-    with _running(app, PORT + 2) as url, _fresh(browser, url) as page:
-        yield Own(page, workspace, app.server.extensions["tdw_jobs"])
+    with _running(create_app(workspace), PORT + 2) as url, _fresh(browser, url) as page:
+        yield Own(page, workspace, JobStore(workspace.database))
 
 
 @pytest.fixture

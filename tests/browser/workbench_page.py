@@ -11,8 +11,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.ui import WebDriverWait
 
-from dashboard.jobs import JobManager
 from data import Workspace
+from data.database.jobs import JobStore
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Own:
 
     page: Page
     workspace: Workspace
-    jobs: JobManager
+    jobs: JobStore
 
 
 POINT = """

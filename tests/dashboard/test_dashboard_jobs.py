@@ -1,4 +1,4 @@
-"""What pages ask for becomes durable jobs: pages that ask for the same share one, with its progress."""
+"""What pages ask for becomes durable jobs: a ticket at once, one job for all who ask for the same work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from planted import plant
 
-from dashboard.jobs import JobManager, analysis_order
+from dashboard.jobs import JobManager, requested_order
 from dashboard.work import launch
 from data import VariantRecord, Workspace
-from data.database.jobs import DIED, Job, JobStore
+from data.database.jobs import Job, JobStore
 
 NAME, OTHER = "p23-s1", "p23-s2"
 
@@ -42,95 +42,71 @@ def ask(
     manager: JobManager, key: str, name: str = NAME, page: str = "one", analyzers: tuple[str, ...] = ()
 ) -> str:
     """A page asks for an analysis, as dash would."""
-    current = {"variant": name, "analyzers": list(analyzers), "page": page, "at": 1}
-    return manager.call_job_fn(key, manager.make_job_fn(analysis_order, True), [current], {})
+    order = {"kind": "analyze", "variants": [name], "analyzers": sorted(analyzers) or None}
+    request = {"order": order, "page": page, "at": 1}
+    return manager.call_job_fn(key, manager.make_job_fn(requested_order, True), [request], {})
 
 
-def claimed(manager: JobManager, ident: str) -> tuple[JobStore, Job]:
-    store = JobStore(manager.workspace.database)
-    job = store.claim(ident)
-    assert job is not None
-    return store, job
+def jobs(manager: JobManager) -> list[Job]:
+    return JobStore(manager.workspace.database).active()
 
 
-def test_pages_that_ask_for_the_same_share_one_job(manager: JobManager) -> None:
+def test_pages_that_ask_for_the_same_get_tickets_of_one_job(manager: JobManager) -> None:
     first = ask(manager, "key-1")
     assert ask(manager, "key-2", page="two") == first
-    assert manager.running(NAME) == [[]]
-    store, job = claimed(manager, first)
-    store.beat(job, 1, 3, "a third")
-    for key in ("key-1", "key-2", "key-2"):
-        assert manager.get_progress(key) == ("1", "3", "a third")
-        assert manager.get_result(key, first) is manager.UNDEFINED
-    assert manager.job_running(first)
-    store.finish(job, "done", "12 results computed.", {"failures": 0})
-    for key in ("key-2", "key-1", "key-1"):
-        assert manager.get_result(key, first) == {"kind": "info", "text": "12 results computed."}
-    assert manager.running(NAME) == []
-    assert not manager.job_running(first)
-    assert ask(manager, "key-3") != first
+    assert [job.id for job in jobs(manager)] == [first]
+    ticket = {"job": first, "title": f"Analyse {NAME}"}
+    for _ in range(2):
+        assert manager.get_result("key-1", first) == {**ticket, "new": True}
+        assert manager.get_result("key-2", first) == {**ticket, "new": False}
+    assert manager.get_result("key-3", None) is manager.UNDEFINED
+
+
+def test_for_dash_a_request_is_over_as_soon_as_there_is_a_row(manager: JobManager) -> None:
+    first = ask(manager, "key-1")
+    assert manager.job_running(first) is False
+    assert manager.get_progress("key-1") is None
+    assert manager.get_updated_props("key-1") == {}
+    manager.terminate_job(first)
+    assert manager.terminate_unhealthy_job(first) is False
+    (job,) = jobs(manager)
+    assert (job.id, job.state, job.cancelling) == (first, "queued", False)
 
 
 def test_other_work_is_another_job(manager: JobManager) -> None:
-    jobs = {
+    asked = {
         ask(manager, "key-1"),
         ask(manager, "key-2", OTHER),
         ask(manager, "key-3", analyzers=("llc",)),
         ask(manager, "key-4", analyzers=("llc",), page="two"),
     }
-    assert len(jobs) == 3
-    assert sorted(manager.running(NAME)) == [[], ["llc"]]
-    assert manager.running("p23-s3") == []
+    assert {job.id for job in jobs(manager)} == asked
+    assert len(asked) == 3
 
 
-def test_a_job_that_one_page_cancels_has_ended_for_all(manager: JobManager) -> None:
+def test_work_that_is_being_cancelled_is_begun_anew(manager: JobManager) -> None:
+    store = JobStore(manager.workspace.database)
     first = ask(manager, "key-1")
-    store, job = claimed(manager, first)
-    manager.terminate_job(first)
-    assert store.beat(job) == "cancel"
-    assert (manager.job_running(first), manager.running(NAME)) == (False, [])
+    assert store.claim(first) is not None
+    store.cancel(first)
     again = ask(manager, "key-2")
     assert again != first
-    assert manager.running(NAME) == [[]]
-    store.finish(job, "cancelled", "Cancelled on request.")
-    assert manager.get_result("key-1", first) is manager.UNDEFINED
-    manager.terminate_job(first)
-    assert manager.job_running(again)
+    assert manager.get_result("key-2", again)["new"] is True
 
 
-def test_what_goes_wrong_is_told(manager: JobManager) -> None:
+def test_what_cannot_be_started_says_why(manager: JobManager) -> None:
     refused = ask(manager, "key-1", "p23-s9")
     answer = manager.get_result("key-1", refused)
-    assert answer["kind"] == "error"
-    assert "There is no variant 'p23-s9'" in answer["text"]
-    assert manager.get_progress("key-1") is None
-    assert not manager.job_running(refused)
-    manager.terminate_job(refused)
-
-    for key, state, kind in (("key-2", "failed", "error"), ("key-3", "done", "warning")):
-        store, job = claimed(manager, ask(manager, key))
-        store.finish(job, state, "2 could not be computed.", {"failures": 2})
-        assert manager.get_result(key, job.id)["kind"] == kind
-        assert "2 could not be computed." in manager.get_result(key, job.id)["text"]
-
-    child = os.fork()
-    if child == 0:
-        time.sleep(60)
-    ident = ask(manager, "key-4")
-    JobStore(manager.workspace.database).hand_over(ident, launch.owner(child))
-    assert manager.job_running(ident)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    assert manager.get_result("key-4", ident) == {"kind": "error", "text": f"Analyse {NAME}: {DIED}"}
+    assert set(answer) == {"error"}
+    assert "There is no variant 'p23-s9'" in answer["error"]
+    assert jobs(manager) == []
 
 
-def test_a_server_that_starts_again_knows_its_pages(manager: JobManager) -> None:
+def test_a_server_that_starts_again_knows_what_was_asked(manager: JobManager) -> None:
     first = ask(manager, "key-1")
-    store, job = claimed(manager, first)
-    store.beat(job, 1, 3, "a third")
     after = JobManager(Workspace(manager.workspace.path))
-    assert after.get_progress("key-1") == ("1", "3", "a third")
-    assert after.running(NAME) == [[]]
+    assert after.get_result("key-1", first)["job"] == first
+    assert ask(after, "key-2", page="two") == first
 
 
 # --- a cluster -------------------------------------------------------------------------------------------
@@ -157,15 +133,21 @@ def redis() -> Iterator[str]:
 CLUSTER = """
 import sys, time
 from data import Workspace
-from dashboard.jobs import analysis_order, job_manager
-manager = job_manager(Workspace(sys.argv[1]))
-current = {"variant": sys.argv[2], "analyzers": ["weight_norms"], "page": "one"}
-ident = manager.call_job_fn("key", manager.make_job_fn(analysis_order, True), [current], {})
-assert manager.call_job_fn("other", analysis_order, [current], {}) == ident
+from data.database.jobs import JobStore
+from dashboard.jobs import job_manager, requested_order
+workspace = Workspace(sys.argv[1])
+manager = job_manager(workspace)
+order = {"kind": "analyze", "variants": [sys.argv[2]], "analyzers": ["weight_norms"]}
+ask = manager.make_job_fn(requested_order, True)
+ident = manager.call_job_fn("key", ask, [{"order": order, "page": "one"}], {})
+assert manager.call_job_fn("other", ask, [{"order": order, "page": "two"}], {}) == ident
+assert manager.get_result("key", ident)["new"]
+assert manager.get_result("other", ident) == {"job": ident, "new": False, "title": "Analyse " + sys.argv[2]}
+store = JobStore(workspace.database)
 end = time.monotonic() + 60
-while manager.get_result("key", ident) is manager.UNDEFINED and time.monotonic() < end:
+while store.get(ident).active and time.monotonic() < end:
     time.sleep(0.1)
-print(type(manager).__name__, manager.get_result("other", ident))
+print(type(manager).__name__, store.get(ident).state, store.get(ident).message)
 """
 
 
@@ -190,7 +172,7 @@ def test_on_a_cluster_a_celery_worker_does_it(redis: str, tmp_path: Path) -> Non
     finally:
         worker.terminate()
         worker.wait()
-    assert asked.stdout.startswith("ClusterJobManager {'kind': 'info'")
+    assert asked.stdout.startswith("ClusterJobManager done")
     assert "results computed" in asked.stdout
 
 

@@ -149,11 +149,13 @@ def test_a_first_start_analyses_what_the_page_shows(tmp_path: Path, monkeypatch:
     workspace = plant(tmp_path / "first")
     names = [variant.name for variant in workspace.variants()]
     assert analyse_first(workspace) == names[0]
-    assert asked == [[names[0]]]
-    analyze(workspace[names[2]], ["turn"])
+    analyze(workspace[names[2]], ["turn"])  # of the history alone, as the samples ship it
+    assert analyse_first(workspace) == names[0]
+    assert asked == [[names[0]], [names[0]]]
+    analyze(workspace[names[2]], ["weight_norms"])
     assert analyse_first(workspace) is None
     assert analyse_first(Workspace(tmp_path / "empty", create=True)) is None
-    assert len(asked) == 1
+    assert len(asked) == 2
 
 
 def test_another_host_needs_a_password_or_an_explicit_wish(monkeypatch: pytest.MonkeyPatch) -> None:

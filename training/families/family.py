@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data import Variant, VariantRecord
 from training.engine import Intervention, Interventions, Step
+from training.families.setting import Setting
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Family:
     ``BadParameter`` for a value that cannot be used. ``shape(params, config)`` is equal for variants that can
     train in one batch. ``make_step(params of each variant, weights, grads, interventions)`` gives the
     function that one training epoch calls (see ``training.engine``); ``kernel_path`` names how it computes.
-    ``interventions(variant)`` are those of a stored variant (a fork).
+    ``interventions(variant)`` are those of a stored variant (a fork). ``settings``: what its variants can
+    differ in, for forms.
     """
 
     name: str
@@ -34,3 +36,4 @@ class Family:
     kernel_path: str
     default_epochs: int
     interventions: Callable[[Variant], tuple[Intervention, ...]] = lambda variant: ()
+    settings: tuple[Setting, ...] = ()

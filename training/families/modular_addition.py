@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -22,6 +22,8 @@ from training import transformer
 from training.acceleration import has_kernels
 from training.engine import Intervention, Interventions
 from training.families.family import Family
+from training.families.modular_settings import DTYPES, MAX_LR, MAX_P, MAX_SEED, SETTINGS, SIZES
+from training.families.setting import Setting
 from training.fast_step import FastStep
 from training.interventions import FrequencyGain, gain_of
 from training.schedules import Schedule, schedule_of
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
     from data import Variant
 
 NAME = "modular_addition"
-MAX_P = 1009
-MAX_SEED = 2**63 - 1
 
 IntArray = NDArray[np.int64]
 
@@ -138,16 +138,16 @@ class TrainingConfig:
 
     def check_epochs(self, epochs: int) -> None:
         """``BadParameter`` if a schedule goes on after the end of a run of that many epochs."""
-        for what, schedule in (
-            ("learning-rate schedule", self.lr_schedule),
-            ("weight-decay schedule", self.wd_schedule),
+        for field, what, schedule in (
+            ("lr_schedule", "learning-rate schedule", self.lr_schedule),
+            ("wd_schedule", "weight-decay schedule", self.wd_schedule),
         ):
             if schedule is not None:
-                schedule.check(epochs, what)
+                schedule.check(epochs, what, field)
 
     def validate(self) -> None:
         _check_number("lr", self.lr)
-        if not 0 < self.lr <= 1:
+        if not 0 < self.lr <= MAX_LR:
             raise BadParameter(
                 f"lr={self.lr} is out of range; choose one above 0 and at most 1, such as 0.001"
             )
@@ -167,11 +167,11 @@ class TrainingConfig:
             raise BadParameter(
                 f"eps={self.eps} is out of range; choose one above 0 and below 1, such as 1e-8"
             )
-        if self.dtype not in ("float32", "float64"):
+        if self.dtype not in DTYPES:
             raise BadParameter(
                 f"dtype={self.dtype!r} is not supported for training; choose float32 or float64"
             )
-        for name, limit in (("d_model", 4096), ("n_heads", 64), ("d_head", 1024), ("d_mlp", 16384)):
+        for name, limit in SIZES.items():
             value = getattr(self, name)
             _check_int(name, value)
             if not 1 <= value <= limit:
@@ -182,12 +182,15 @@ class TrainingConfig:
         lr = self.lr if self.lr_schedule is None else self.lr_schedule.largest(self.lr)
         decay = self.weight_decay
         decay = decay if self.wd_schedule is None else self.wd_schedule.largest(decay)
-        if lr > 1:
-            raise BadParameter(f"the learning-rate schedule '{self.lr_schedule}' reaches {lr:g}; at most 1")
+        if lr > MAX_LR:
+            raise BadParameter(
+                f"the learning-rate schedule '{self.lr_schedule}' reaches {lr:g}; at most 1", "lr_schedule"
+            )
         if lr * decay >= 1:
             raise BadParameter(
                 f"with these schedules learning rate times weight decay may reach {lr:g} * {decay:g}; keep it"
-                " below 1"
+                " below 1",
+                "lr_schedule" if self.lr_schedule else "wd_schedule",
             )
 
 
@@ -203,7 +206,7 @@ def make_config(values: Mapping[str, Any]) -> TrainingConfig:
         values["betas"] = tuple(values["betas"])
     for name in ("lr_schedule", "wd_schedule"):
         if name in values:
-            values[name] = schedule_of(values[name])
+            values[name] = schedule_of(values[name], name)
     if "intervention" in values:
         values["intervention"] = gain_of(values["intervention"])
     return _build(TrainingConfig, values)
@@ -392,7 +395,17 @@ def _build(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
         return kind(**values)
     except TypeError as error:
-        raise BadParameter(f"{NAME} needs more settings ({error}); at least p and seed") from error
+        raise BadParameter(f"{NAME} needs more settings ({error}); at least p and seed", "p") from error
+
+
+def _settings() -> tuple[Setting, ...]:
+    """The settings with the defaults that the value objects above have."""
+    defaults = {field.name: field.default for kind in (Params, TrainingConfig) for field in fields(kind)}
+    given = (defaults[one.name] for one in SETTINGS)
+    return tuple(
+        one if default is MISSING or default is None else one.with_default(default)
+        for one, default in zip(SETTINGS, given, strict=True)
+    )
 
 
 def _check_int(name: str, value: object) -> None:
@@ -427,4 +440,5 @@ FAMILY = Family(
     kernel_path="fast_path-2",
     default_epochs=25_000,
     interventions=interventions,
+    settings=_settings(),
 )
