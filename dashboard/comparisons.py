@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import Flask
@@ -12,11 +12,12 @@ from flask_caching import Cache
 
 from dashboard.figures import DENSITIES, THEMES, explained, panel_size
 from data.errors import BadParameter
-from renderers.comparison.cohort import Cohort
+from renderers.comparison.cohort import Cohort, CohortScene
 from renderers.comparison.colours import BY_VARIANT
 from renderers.comparison.service import BoundComparison, ComparisonService
 from renderers.encode import encode
 from renderers.source import Density
+from renderers.theme import theme as theme_named
 
 REMEMBERED = 300
 
@@ -75,9 +76,13 @@ class ComparisonFigures:
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """What a panel shows: `state` "figure" with the figure, what each parameter offers and the value it
-        has, and the variants that were left out with the reasons; or "error" with a message."""
+        has, and the variants that were left out with the reasons.
+
+        "unfit" with a sentence where these variants or choices do not go together (other choices can still be
+        made), "error" or "missing" with a message for anything else.
+        """
         try:
-            return self._figure(Question.parse(asked))
+            return self._figure(self._reduced(Question.parse(asked)))
         except Exception as error:
             return explained(error, str(asked.get("comparison")))
 
@@ -85,23 +90,39 @@ class ComparisonFigures:
         """The comparison with everything settled. Raises WorkbenchError."""
         return self._open(question, self._cohort(question))
 
+    def colours(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Variant -> its colour and the label of its group, as every comparison has them. Raises
+        WorkbenchError."""
+        names, by = [str(name) for name in asked.get("variants") or []], str(asked.get("color") or BY_VARIANT)
+        if not names:
+            return {"colours": {}, "groups": {}}
+        cohort = self._service.cohort(names, colour_by=by)
+        scene = CohortScene(
+            groups=cohort.groups,
+            selection=cohort.selection,
+            theme=theme_named(str(asked.get("theme", "light"))),
+        )
+        return {"colours": scene.colours, "groups": dict(cohort.groups)}
+
     def _figure(self, question: Question) -> dict[str, Any]:
         cohort = self._cohort(question)
         parts = [*vars(question).values(), self._service.token(question.comparison, cohort)]
-        key = json.dumps(parts, sort_keys=True, default=sorted)
+        key = json.dumps(parts, sort_keys=True)
         known: dict[str, Any] | None = self._cache.get(key)
         if known is not None:
             return known
         bound = self._open(question, cohort)
-        answer = {
-            "state": "figure",
-            "figure": encode(bound.raw()),
-            "offered": bound.offered,
-            "values": dict(bound.cohort.params),
-            "left_out": bound.left_out(),
-        }
+        answer = {**_drawn(bound), "offered": bound.offered, "values": dict(bound.cohort.params)}
         self._cache.set(key, answer)
         return answer
+
+    def _reduced(self, question: Question) -> Question:
+        """The question without what its comparison does not read, so that equal figures are made once."""
+        comparison = self._service.catalog.get(question.comparison)
+        read = {
+            field: question.selection[field] for field in comparison.depends if field in question.selection
+        }
+        return replace(question, selection=read, align=question.align if comparison.aligned else "epoch")
 
     def _cohort(self, question: Question) -> Cohort:
         return self._service.cohort(question.variants, question.selection, question.align, question.color)
@@ -115,3 +136,10 @@ class ComparisonFigures:
             size=question.size,
             **question.params,
         )
+
+
+def _drawn(bound: BoundComparison) -> dict[str, Any]:
+    try:
+        return {"state": "figure", "figure": encode(bound.raw()), "left_out": bound.left_out()}
+    except BadParameter as error:
+        return {"state": "unfit", "title": "", "text": str(error), "left_out": []}

@@ -187,7 +187,7 @@ def sidebar() -> html.Aside:
 
 
 def dash_part() -> html.Div:
-    """Dash's part of the document: the stores through which long work is started, and the table of variants."""
+    """Dash's part of the document: the stores that start long work, and the table of variants."""
     return html.Div([*(dcc.Store(id=name) for name in ("boot", "work", "ticket", "sink")), grid_place()])
 
 
