@@ -7,15 +7,19 @@ PORT ?= 8050
 # uv from the PATH, else from a private virtual environment filled from PyPI.
 UV := $(shell command -v uv || echo .tools/bin/uv)
 
+NUMERIC := tests/faults tests/renderers tests/training tests/dashboard tests/data tests/analyzers tests/importing \
+  $(wildcard tests/test_*.py)
+
 .PHONY: run test setup check system clean
 .DEFAULT_GOAL := run
 
 run: setup
 	.venv/bin/tdw serve --workspace $(WORKSPACE) --port $(PORT) --open
 
-# The browser tests run by themselves at the end: they wait for a page, and a busy machine makes them wait longer.
+# A file of tests is done by one process: the long files come first. The browser tests run by themselves at the end:
+# they wait for a page, and a busy machine makes them wait longer.
 test: setup system check
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --ignore tests/browser
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder $(NUMERIC)
 	.venv/bin/pytest tests/browser
 
 check: setup

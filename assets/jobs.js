@@ -113,7 +113,8 @@
   const KINDS = { done: "info", failed: "error", interrupted: "error", cancelled: "info" };
   tdw.on("ended", (job) => {
     const here = job.variants.includes(tdw.selection.get().variant);
-    if (own.delete(job.id) || here) tdw.notices.show(job.result && job.result.failures ? "warning" : KINDS[job.state] || "info", `${job.title}: ${job.message}`);
+    const named = job.variants.some((name) => job.message.startsWith(name));
+    if (own.delete(job.id) || here) tdw.notices.show(job.result && job.result.failures ? "warning" : KINDS[job.state] || "info", named ? job.message : `${job.title}: ${job.message}`);
     if (here || job.kind !== "analyze") tdw.selection.refresh();
     show();
   });

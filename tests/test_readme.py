@@ -1,4 +1,4 @@
-"""The notebook example of README.md works as printed, on the shipped samples."""
+"""The notebook examples of README.md work as printed, on the shipped samples."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ README = Path(__file__).parent.parent / "README.md"
 
 def test_the_notebook_example(shipped_workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TDW_WORKSPACE", str(shipped_workspace))
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    code, several = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
     names: dict = {}
     exec(code, names)
     bound = names["variant"].at(9400).view("neuron_map", neuron=37)
@@ -23,3 +23,8 @@ def test_the_notebook_example(shipped_workspace: Path, monkeypatch: pytest.Monke
     assert bound.data()["activation"].shape == (113, 113)
     assert isinstance(names["variant"].artifact("neuron_frequencies"), xr.Dataset)
     assert names["variant"].summary["key_frequencies"] == [9, 33, 38, 55]
+    names = {}
+    exec(several, names)
+    overlay = names["compare"].open("overlay", names["cohort"])
+    assert isinstance(overlay.figure(), go.Figure)
+    assert len(overlay.data()) > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ from dashboard.server import create_app
 from data import Workspace
 from data.database.jobs import JobStore
 
-PORT = 58731
+START_SECONDS = 30
 os.environ.setdefault("DASH_TEST_CHROMEPATH", shutil.which("chromium") or "/usr/bin/chromium")
 
 
@@ -55,28 +56,31 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @contextmanager
-def _served(workspace: Path, port: int) -> Iterator[str]:
-    with _running(create_app(Workspace(workspace)), port) as url:
+def _served(workspace: Path) -> Iterator[str]:
+    with _running(create_app(Workspace(workspace))) as url:
         yield url
 
 
 @contextmanager
-def _running(app: Dash, port: int) -> Iterator[str]:
+def _running(app: Dash) -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
     with ThreadedRunner() as server:
-        server.start(app, port=port)
+        server.start(app, start_timeout=START_SECONDS, port=port)
         yield server.url
 
 
 @pytest.fixture(scope="session")
 def address(samples_workspace: Path) -> Iterator[str]:
-    with _served(samples_workspace, PORT) as url:
+    with _served(samples_workspace) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def shipped_address(shipped_workspace: Path) -> Iterator[str]:
-    with _served(shipped_workspace, PORT + 1) as url:
+    with _served(shipped_workspace) as url:
         yield url
 
 
@@ -91,7 +95,7 @@ def mixed_workspace(samples_workspace: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="session")
 def mixed_address(mixed_workspace: Path) -> Iterator[str]:
-    with _served(mixed_workspace, PORT + 3) as url:
+    with _served(mixed_workspace) as url:
         yield url
 
 
@@ -105,7 +109,7 @@ def compare_page(browser: Browser, mixed_address: str) -> Iterator[Page]:
 @pytest.fixture
 def served_again() -> Callable[[Path], AbstractContextManager[str]]:
     """Another server on a workspace; its address."""
-    return lambda workspace: _served(workspace, PORT + 4)
+    return _served
 
 
 @pytest.fixture
@@ -113,7 +117,7 @@ def own(browser: Browser, tmp_path: Path) -> Iterator[Own]:
     workspace = plant(tmp_path / "own")
     for path in (workspace.variants()[0].path / "checkpoints").iterdir():
         path.unlink()
-    with _running(create_app(workspace), PORT + 2) as url, _fresh(browser, url) as page:
+    with _running(create_app(workspace)) as url, _fresh(browser, url) as page:
         yield Own(page, workspace, JobStore(workspace.database))
 
 

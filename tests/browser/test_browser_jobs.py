@@ -208,7 +208,7 @@ def test_the_pages_of_work_fit_and_have_no_barrier(page: Page, theme: str) -> No
     for path, ready in (
         ("/train?lr_schedule=step:every=100,factor=0.5", "document.querySelector('.plan-facts')"),
         ("/analyze", "document.querySelector('.result .cell')"),
-        ("/jobs", "!document.getElementById('jobs-empty').hidden"),
+        ("/jobs", "document.querySelector('.job-row') || !document.getElementById('jobs-empty').hidden"),
     ):
         page.resize(1440, 900)
         page.open(path, settle=False)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webdriver import WebDriver
@@ -101,7 +102,13 @@ class Page:
 
     def click(self, selector: str) -> None:
         self.js("document.querySelector(arguments[0]).scrollIntoView({block: 'center'})", selector)
-        self.driver.find_element("css selector", selector).click()
+        for left in reversed(range(5)):
+            try:
+                self.driver.find_element("css selector", selector).click()
+                return
+            except StaleElementReferenceException:  # drawn anew between the two
+                if not left:
+                    raise
 
     def keys(self, *keys: str) -> None:
         chain = ActionChains(self.driver)

@@ -159,7 +159,7 @@ print("killed", done, "finished", runs + 1, "a whole run takes", duration)
 """
 
 
-@pytest.mark.parametrize(("what", "kills"), [("train", 16), ("analyze", 14), ("catalog", 20)])
+@pytest.mark.parametrize(("what", "kills"), [("train", 10), ("analyze", 10), ("catalog", 20)])
 def test_killed_at_random_moments(tmp_path: Path, what: str, kills: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILLS, str(tmp_path), what, str(kills), str(Path(__file__).parent)],
