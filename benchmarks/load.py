@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from analyzers.pipeline import run
+from analyzers.pipeline import analyze
 from data import Workspace
 from data.workspace import SAMPLES
 
@@ -45,13 +45,13 @@ AT_ONCE = 6  # connections that a browser opens to one server
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The samples with every standard result, behind gunicorn; yields the address."""
-    shutil.copytree(SAMPLES, folder / "workspace")
+def served(folder: Path, source: Path) -> Iterator[str]:
+    """A copy of `source` with every standard result, behind gunicorn; yields the address."""
+    shutil.copytree(source, folder / "workspace")
     workspace = Workspace(folder / "workspace")
     for variant in workspace.variants():
         if variant.epochs:
-            run(variant)
+            analyze(variant)
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -153,14 +153,15 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=20)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--pause", type=float, default=1.0)
-    parser.add_argument("--address")
+    parser.add_argument("--address", help="of a server that runs already")
+    parser.add_argument("--workspace", type=Path, default=SAMPLES, help="what is served, without an address")
     given = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores, pause {given.pause} s")
     with tempfile.TemporaryDirectory() as folder:
         if given.address:
             measure(given.address, given)
         else:
-            with served(Path(folder)) as address:
+            with served(Path(folder), given.workspace) as address:
                 measure(address, given)
 
 

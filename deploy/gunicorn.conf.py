@@ -9,6 +9,7 @@ worker_class = "gthread"
 threads = int(os.environ.get("TDW_THREADS", "8"))
 timeout = 120  # seconds; the slowest view of a large run, computed for the first time, takes a few
 graceful_timeout = 20
+keepalive = 75  # seconds; less, and a connection may close under the next request of somebody who reads
 limit_request_line = 8190  # the longest that gunicorn takes; an address names every selected variant
 control_socket_disable = True
 accesslog = os.environ.get("TDW_ACCESS_LOG")
